@@ -1,0 +1,55 @@
+# make demo    two nodes pair, authenticate and stream a flight; installs only what that needs
+# make test    the test suite with coverage
+# make check   lint, format, types, the import law
+# make lock    pin the newest versions anew (needs the index)
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+
+.PHONY: help demo test check lock format clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Aerolink needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+
+# Pinned with hashes; the project itself is installed in place, without its own resolution.
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/aerolink demo
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) -q -m "not slow" --cov --cov-report=
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='protocols/guards/*,protocols/codec.py,protocols/noise/*' --fail-under=100
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(VENV)/.dev
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements/run.in -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist

@@ -1,0 +1,1 @@
+"""Who says the bytes, and over what: trio actors, carriers, stores."""

@@ -1,0 +1,1 @@
+"""What the bytes mean: sans-I/O state machines over specs."""

@@ -1,0 +1,1 @@
+"""What are the bytes: declarations only (see specs/README.md)."""
