@@ -1,0 +1,52 @@
+"""What a node needs from the outside, as typing.Protocol: keys, peers, counters (design, section 2).
+
+Implementations stand in ``nodes/stores``; a user may bring a database, a token or a cloud of its own. Every
+method may be slow; none may block the trio loop. Each raises :class:`protocols.errors.StorageError` or
+:class:`~protocols.errors.ConfigError` with one line that says what to do, and changes nothing when it fails.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from protocols.crypto.keys import StaticKey
+from protocols.link.peers import CounterBlock, PeerRecord
+
+
+class KeyStore(Protocol):
+    """Where the node's static keys live; a key need not be exportable."""
+
+    async def static_key(self, dh: str) -> StaticKey:
+        """Return the static key for a DH function ("P256", "25519"); ConfigError when there is none."""
+        ...
+
+
+class PeerDirectory(Protocol):
+    """Which peers the node knows."""
+
+    async def find(self, key_id: bytes) -> PeerRecord | None:
+        """Return the record of a peer, revoked ones too, or None."""
+        ...
+
+    async def all(self) -> Sequence[PeerRecord]:
+        """Return every record."""
+        ...
+
+    async def put(self, record: PeerRecord) -> None:
+        """Add or replace a record, durably: it is on disk when this returns."""
+        ...
+
+    async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:
+        """Raise the highest confirmed initiation counter of many peers (by key id) in one durable write."""
+        ...
+
+
+class CounterStore(Protocol):
+    """Where the node's own initiation counter lives."""
+
+    async def reserve(self, dh: str, count: int, *, create: bool = False) -> CounterBlock:
+        """Reserve ``count`` counters of the static key for ``dh``, durably, before any of them is used.
+
+        A missing file raises CounterLostError unless ``create`` is given (only pairing does): then a new epoch
+        begins at 1, and pairings of older epochs must be made again.
+        """
+        ...
