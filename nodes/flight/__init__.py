@@ -1,0 +1,23 @@
+"""Where flights come from and how they travel: the built-in model, recorded logs, the container, the pace."""
+
+from nodes.flight.container import decode_flight_untrusted, digest_flight, encode_flight
+from nodes.flight.pace import Speed, pace
+from nodes.flight.replay import Replay, load_replay, read_replay
+from nodes.flight.source import FlightDigest, FlightFrame, FlightSource
+from nodes.flight.tlog import tlog_record, tlog_records
+
+__all__ = [
+    "FlightDigest",
+    "FlightFrame",
+    "FlightSource",
+    "Replay",
+    "Speed",
+    "decode_flight_untrusted",
+    "digest_flight",
+    "encode_flight",
+    "load_replay",
+    "pace",
+    "read_replay",
+    "tlog_record",
+    "tlog_records",
+]
