@@ -5,9 +5,9 @@ specs/1-link.md gives exactly, so no length field travels.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from construct import Struct
+from construct import Construct, Struct
 
 from specs.registry import (
     COOKIE_BYTES,
@@ -36,7 +36,7 @@ from specs.strict import (
 _NONZERO_INDEX: Final = ranged(u32, 1, 2**32 - 1)
 
 
-def _type(kind: PacketType) -> object:
+def _type(kind: PacketType) -> "Construct[Any, Any]":
     return constant(bytes((kind,)))
 
 
