@@ -1,0 +1,141 @@
+"""mac1, mac2 and cookies: who does not own his address, or does not know whom he talks to, costs us nothing.
+
+After WireGuard (whitepaper, 5.4.4 and 5.4.7), with the algorithms of specs/1-link.md:
+
+- ``mac1`` proves that the sender knows whom it initiates to (the responder's static public key, or the
+  linking code). Without it: silence.
+- Under load the responder answers with a *cookie*, which only the owner of the source address receives, and
+  wants ``mac2``, made with it, before it does any public-key work. It keeps no state per initiation for that.
+- The cookie travels sealed, bound to the mac1 of the initiation that it answers, so an observer off the path
+  cannot hand out false ones.
+
+All comparisons take the same time wherever two MACs differ.
+"""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from protocols.errors import UsageError
+from protocols.guards.address import Address, encode_address
+from specs.registry import COOKIE_BYTES, COOKIE_LIFETIME_S, COOKIE_SALT_BYTES, MAC_BYTES
+
+Buffer = bytes | bytearray | memoryview
+
+_KEY_BYTES: Final = 32
+_ZERO_NONCE: Final = bytes(12)
+"""Each key seals one cookie: it comes from a fresh salt."""
+
+
+def _hkdf_sha256(salt: bytes, material: bytes, info: bytes) -> bytes:
+    return HKDF(SHA256(), _KEY_BYTES, salt, info).derive(material)
+
+
+def _hmac_sha256_128(key: bytes, message: Buffer) -> bytes:
+    return hmac.digest(key, message, "sha256")[:MAC_BYTES]
+
+
+# --- mac1 and mac2 ------------------------------------------------------------------------------
+
+
+def mac1_key(secret_or_public: bytes) -> bytes:
+    """The key of mac1, from the responder's static public key (session) or the linking code (pairing)."""
+    return _hkdf_sha256(b"", secret_or_public, b"mac1")
+
+
+def mac1(key: bytes, message: Buffer) -> bytes:
+    """The first MAC, over the message up to where it stands."""
+    return _hmac_sha256_128(key, message)
+
+
+def mac2(cookie: bytes, message: Buffer) -> bytes:
+    """The second MAC, over the message including mac1, keyed by a cookie."""
+    return _hmac_sha256_128(cookie, message)
+
+
+def verify_mac1(key: bytes, message: Buffer, received: Buffer) -> bool:
+    """Whether ``received`` is the mac1 of ``message``."""
+    return hmac.compare_digest(mac1(key, message), received)
+
+
+# --- the cookie reply ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCookie:
+    """What a cookie reply carries."""
+
+    salt: bytes
+    """32 fresh random bytes."""
+    sealed: bytes = field(repr=False)
+    """The cookie and its tag, 32 bytes."""
+
+
+def make_reply(key: bytes, initiation_mac1: bytes, cookie: bytes, salt: bytes) -> SealedCookie:
+    """Seal ``cookie`` for the sender of the initiation; ``key`` is its mac1 key, ``salt`` 32 fresh bytes."""
+    if len(cookie) != COOKIE_BYTES or len(salt) != COOKIE_SALT_BYTES:
+        raise UsageError("a cookie has 16 bytes, a salt 32")
+    cipher = AESGCM(_hkdf_sha256(salt, key, b"cookie"))
+    return SealedCookie(salt, cipher.encrypt(_ZERO_NONCE, cookie, initiation_mac1))
+
+
+def open_reply(key: bytes, initiation_mac1: bytes, reply: SealedCookie) -> bytes | None:
+    """The cookie, if ``reply`` answers the initiation that carried this mac1; otherwise None: ignore it."""
+    cipher = AESGCM(_hkdf_sha256(reply.salt, key, b"cookie"))
+    try:
+        cookie = cipher.decrypt(_ZERO_NONCE, reply.sealed, initiation_mac1)
+    except InvalidTag:
+        return None
+    return cookie if len(cookie) == COOKIE_BYTES else None
+
+
+# --- the responder's side -----------------------------------------------------------------------
+
+
+class CookieJar:
+    """The responder's secret, from which every cookie is computed again when it is needed.
+
+    The secret changes every 120 s; cookies of the one before are still good, so a cookie lives 120 to 240 s.
+    """
+
+    __slots__ = ("_current", "_entropy", "_lifetime_s", "_made_at", "_previous")
+
+    def __init__(self, entropy: Callable[[int], bytes], lifetime_s: float = COOKIE_LIFETIME_S) -> None:
+        self._entropy = entropy
+        self._lifetime_s = lifetime_s
+        self._made_at: float | None = None
+        self._current = b""
+        self._previous = b""
+
+    def cookie(self, address: Address, now: float) -> bytes:
+        """The cookie of ``address``: 16 bytes that only who receives there can know."""
+        self._rotate(now)
+        return _hmac_sha256_128(self._current, encode_address(address))
+
+    def verify_mac2(self, message: Buffer, received: Buffer, address: Address, now: float) -> bool:
+        """Whether ``received`` is the mac2 of ``message``, made with a cookie of this address.
+
+        Both secrets are always tried, and joined with ``|``: the time does not tell which one fitted.
+        """
+        self._rotate(now)
+        encoded = encode_address(address)
+        fits = (
+            hmac.compare_digest(mac2(_hmac_sha256_128(secret, encoded), message), received)
+            for secret in (self._current, self._previous)
+        )
+        return next(fits) | next(fits)
+
+    def _rotate(self, now: float) -> None:
+        if self._made_at is not None and now - self._made_at < self._lifetime_s:
+            return
+        # After a pause of two lifetimes or more the last secret is too old to be the previous one.
+        recent = self._made_at is not None and now - self._made_at < 2 * self._lifetime_s
+        self._previous = self._current if recent else self._entropy(_KEY_BYTES)
+        self._current = self._entropy(_KEY_BYTES)
+        self._made_at = now
