@@ -1,7 +1,7 @@
 """Public replay vectors: accept or reject, counter by counter (RFC 6479; wireguard-go replay/replay_test.go).
 
 A file speaks of W (window), L = W + 1 and R (first counter refused), so its steps hold for every window size:
-each is run with the size that its legend names and with ours. wireguard-go's 8128 = (128 - 1) blocks * 64 bits;
+each is run with its legend's size and with ours. wireguard-go's 8128 = (128 - 1) blocks * 64 bits;
 what its blocks keep beyond that it refuses by comparing, so block arithmetic does not show in the answers.
 """
 
