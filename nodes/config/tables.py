@@ -1,0 +1,134 @@
+"""The tables of the configuration file. The docstring of each field is its entry in docs/config.md."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from nodes.config.endpoint import DEFAULT_PORT, Endpoint
+from nodes.config.kinds import FilePath, HostPort, ListOf, Number, OneOf, Text, YesNo
+from protocols.crypto.suites import DEFAULT_SUITE, SUITES, Suite
+from specs.registry import (
+    DEFAULT_MAX_DATAGRAM_BYTES,
+    HANDSHAKE_DEADLINE_S,
+    LOAD_INITIATIONS_PER_S,
+    MAX_HANDSHAKE_DATAGRAM_BYTES,
+    MAX_PENDING_HANDSHAKES,
+    MAX_UNAUTHENTICATED_STREAMS,
+    REKEY_AFTER_S,
+    Role,
+)
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+Carrier = Literal["udp", "tcp"]
+
+LOOPBACK: Final = Endpoint("127.0.0.1", DEFAULT_PORT)
+_ROLES: Final = OneOf({"drone": Role.DRONE, "rc": Role.RC})
+_LOG_LEVELS: Final = OneOf({level: level for level in ("debug", "info", "warning", "error")})
+_CARRIERS: Final = OneOf({carrier: carrier for carrier in ("udp", "tcp")})
+_SUITES: Final = ListOf(OneOf({suite.name: suite for suite in SUITES.values()}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTable:
+    """Who this node is."""
+
+    role: Annotated[Role, _ROLES]
+    """What the node is. A drone waits for links, an rc (remote controller) makes them."""
+    name: Annotated[str, Text(64)] = ""
+    """What people call the node; it stays here and is never sent."""
+    state_dir: Annotated[Path, FilePath()] = Path("state")
+    """Folder of keys, paired devices and counters; only its owner may read it. One node per folder."""
+    log_level: Annotated[LogLevel, _LOG_LEVELS] = "info"
+    """Least severe messages that are logged; `--log-level` goes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTable:
+    """How the link is carried."""
+
+    carrier: Annotated[Carrier, _CARRIERS] = "udp"
+    """What carries the link; both ends must use the same."""
+    listen: Annotated[Endpoint, HostPort(any_port=True)] = LOOPBACK
+    """Where a drone waits. The default serves this machine only; `0.0.0.0:14600` or `[::]:14600` serves every
+    network of the machine. Port 0 lets the system choose."""
+    connect: Annotated[Endpoint, HostPort(any_port=False)] = LOOPBACK
+    """Where an rc finds the drone."""
+    suites: Annotated[tuple[Suite, ...], _SUITES] = (DEFAULT_SUITE,)
+    """Cryptographic suites that the node allows. An rc offers the first and no other; a drone accepts each of
+    them. There is no fallback."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsTable:
+    """Times and sizes; the defaults suit a direct radio link."""
+
+    handshake_deadline_s: Annotated[float, Number(1, 60)] = HANDSHAKE_DEADLINE_S
+    """Seconds after which an unfinished handshake is given up."""
+    keepalive_s: Annotated[float, Number(0.05, 60)] = 1.0
+    """Seconds of silence after which the node sends a sign of life."""
+    dead_after_s: Annotated[float, Number(0.2, 300)] = 5.0
+    """Seconds without authentic traffic after which a link counts as lost; more than `keepalive_s`."""
+    rekey_after_s: Annotated[float, Number(1, REKEY_AFTER_S)] = REKEY_AFTER_S
+    """Age in seconds at which keys are replaced."""
+    max_peers: Annotated[int, Number(1, 1024, whole=True)] = 64
+    """Most links at the same time."""
+    max_datagram_bytes: Annotated[int, Number(576, MAX_HANDSHAKE_DATAGRAM_BYTES, whole=True)] = (
+        DEFAULT_MAX_DATAGRAM_BYTES
+    )
+    """Largest protected UDP datagram in bytes, UDP header excluded; handshakes have their own fixed sizes."""
+    max_pending_handshakes: Annotated[int, Number(1, 65_536, whole=True)] = MAX_PENDING_HANDSHAKES
+    """Most unfinished handshakes at the same time."""
+    max_unauthenticated_streams: Annotated[int, Number(1, 4_096, whole=True)] = MAX_UNAUTHENTICATED_STREAMS
+    """Most TCP connections that have not authenticated themselves."""
+    load_initiations_per_s: Annotated[int, Number(1, 100_000, whole=True)] = LOAD_INITIATIONS_PER_S
+    """Handshakes per second from which on a cookie is asked for first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightTable:
+    """Where a drone's telemetry comes from; without `replay` and `model` there is none."""
+
+    replay: Annotated[Path | None, FilePath()] = None
+    """Recorded flight (`.tlog`) to play."""
+    model: Annotated[bool, YesNo()] = False
+    """Whether to fly the built-in model; not together with `replay`."""
+    speed: Annotated[float, Number(0.1, 1_000)] = 1.0
+    """How much faster than in reality."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoTable:
+    """A drone's pictures."""
+
+    enabled: Annotated[bool, YesNo()] = False
+    """Whether to send pictures."""
+    bitrate_bps: Annotated[int, Number(10_000, 100_000_000, whole=True)] = 2_000_000
+    """Bits per second."""
+    rate_hz: Annotated[float, Number(1, 240)] = 30.0
+    """Pictures per second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration file."""
+
+    node: NodeTable
+    """Who this node is."""
+    link: LinkTable = field(default_factory=LinkTable)
+    """How the link is carried."""
+    limits: LimitsTable = field(default_factory=LimitsTable)
+    """Times and sizes."""
+    flight: FlightTable = field(default_factory=FlightTable)
+    """Where telemetry comes from."""
+    video: VideoTable = field(default_factory=VideoTable)
+    """Pictures."""
+
+
+TABLES: Final = {
+    "node": NodeTable,
+    "link": LinkTable,
+    "limits": LimitsTable,
+    "flight": FlightTable,
+    "video": VideoTable,
+}
+"""Name of each table -> its class, in the order of the reference page."""
