@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from cryptography.hazmat.primitives import constant_time
 from cryptography.hazmat.primitives import hashes as _hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -69,27 +68,3 @@ HASHES: Final[Mapping[str, Hash]] = MappingProxyType(
         )
     }
 )
-
-_SHA256: Final = HASHES["SHA256"]
-
-
-def sha256(*parts: bytes) -> bytes:
-    """Return SHA-256 over the concatenation of the parts, 32 bytes."""
-    return _SHA256.digest(*parts)
-
-
-def hkdf_sha256(ikm: bytes, salt: bytes, info: bytes, length: int) -> bytes:
-    """Return HKDF-SHA256 (RFC 5869), ``length`` bytes; UsageError unless it is in 1 .. 8160."""
-    return _SHA256.hkdf(ikm, salt, info, length)
-
-
-def hmac_sha256(key: bytes, data: bytes, length: int = 32) -> bytes:
-    """Return the first ``length`` bytes of HMAC-SHA256 (RFC 2104); UsageError unless it is in 16 .. 32."""
-    if not 16 <= length <= 32:  # RFC 2104, section 5: not below half of the digest
-        raise UsageError("HMAC-SHA256 is truncated to 16 bytes at least")
-    return _SHA256.hmac(key, data)[:length]
-
-
-def constant_time_equal(a: bytes, b: bytes) -> bool:
-    """Compare secrets in a time that depends on their lengths only."""
-    return constant_time.bytes_eq(a, b)
