@@ -30,6 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
+Field = float | bytes | list[int]
+"""A field of a message: a number, a text or an array."""
+
 _VARIABLES = ("MAVLINK20", "MAVLINK_DIALECT", "MAV_IGNORE_CRC")
 _LOCK = threading.Lock()
 _TICK_MESSAGES = 1024
@@ -89,7 +92,7 @@ def read_log(path: Path, tick: Callable[[int], None]) -> RawLog:
 def _open(kind: type[_Log], path: Path) -> _Log:
     """A log object of mavutil whose short post_message is in place before its constructor reads."""
     log = cast("Any", kind.__new__(kind))
-    state: dict[str, object] = vars(log)
+    state = cast("dict[str, object]", vars(log))
 
     def remember(message: _Message) -> None:
         state["_last_message"] = message
@@ -146,8 +149,7 @@ def _pinned() -> Generator[_Mavutil]:
 
 
 class Encoder:
-    """Makes the MAVLink 2 frames of one component: a message by its name and fields, in the dialect's
-    units."""
+    """Makes the MAVLink 2 frames of one component: a message by its name and fields, in MAVLink's units."""
 
     def __init__(self, system: int = 1, component: int = 1) -> None:
         from pymavlink.dialects.v20 import common
@@ -155,7 +157,7 @@ class Encoder:
         self._dialect: Any = common
         self._link: Any = common.MAVLink(None, srcSystem=system, srcComponent=component)
 
-    def frame(self, name: str, *fields: float | bytes | list[int]) -> bytes:
+    def frame(self, name: str, *fields: Field) -> bytes:
         """The next frame, e.g. ``frame("attitude", ...)``; fields in the order of the definition."""
         message = getattr(self._dialect, f"MAVLink_{name}_message")(*fields)
         packed = bytes(message.pack(self._link))
