@@ -41,8 +41,8 @@ class VideoSource:
     def __init__(self, bitrate_bps: int = 8_000_000, rate_hz: int = 30, seed: int = 0) -> None:
         if not 1 <= rate_hz <= 240 or not 10_000 <= bitrate_bps <= 200_000_000:
             raise ConfigError(
-                "video: a rate of 1 to 240 frames/s and a bit rate of 10,000 to 200,000,000 bit/s are
-                possible, " f"not {rate_hz} and {bitrate_bps}"
+                "video: 1 to 240 frames/s and 10,000 to 200,000,000 bit/s are possible, "
+                f"not {rate_hz} and {bitrate_bps}"
             )
         self.rate_hz = rate_hz
         """Frames per second."""
@@ -142,9 +142,9 @@ def _digest(number: int, content: bytes | memoryview) -> bytes:
 
 
 def _pattern(seed: int, window_bytes: int) -> bytes:
-    """Eight grey bars again and again, with the last four bits of each byte noise; the window never runs out."""
+    """Eight grey bars, again and again, with four bits of noise; long enough for a window at any place."""
     noise = hashlib.shake_256(b"Aerolink test pattern %d" % seed).digest(_PATTERN_BYTES)
-    bars = b"".join(bytes([shade << 5]) * _BAR_BYTES for shade in range(8)) * (_PATTERN_BYTES // _BAR_BYTES // 8)
+    bars = b"".join(bytes([shade << 5]) * _BAR_BYTES for shade in range(8))
     grain = int.from_bytes(noise) & int.from_bytes(b"\x0f" * _PATTERN_BYTES)
-    once = (int.from_bytes(bars) | grain).to_bytes(_PATTERN_BYTES)
+    once = (int.from_bytes(bars * (_PATTERN_BYTES // len(bars))) | grain).to_bytes(_PATTERN_BYTES)
     return once * (window_bytes // _PATTERN_BYTES + 2)
