@@ -100,6 +100,11 @@ def rest_bytes(max_bytes: int, min_bytes: int = 0) -> "Construct[bytes, bytes]":
     return blocks.RestBytes(max_bytes, min_bytes)
 
 
+def rest_zeros(max_bytes: int) -> "Construct[Any, Any]":
+    """Zero bytes up to the end of the frame: padding of a free length."""
+    return blocks.Exact(blocks.RestBytes(max_bytes, 0), bytes, lambda raw: not any(raw))
+
+
 def bounded_text(length: "Construct[int, int]", max_bytes: int, min_bytes: int = 0) -> "Construct[str, str]":
     """UTF-8 after its length; the bounds count bytes."""
     return blocks.Utf8(blocks.BoundedBytes(length, max_bytes, min_bytes))
