@@ -77,7 +77,7 @@ def with_foreign_blocks_expected_to_fail(fmt: Format[Any]) -> Any:
     return pytest.param(fmt, id=fmt.name, marks=[pytest.mark.xfail(reason=reason, strict=False)] * foreign)
 
 
-@pytest.mark.parametrize("fmt", map(with_foreign_blocks_expected_to_fail, FORMATS))
+@pytest.mark.parametrize("fmt", [with_foreign_blocks_expected_to_fail(fmt) for fmt in FORMATS])
 @given(data=st.data())
 def test_values_of_any_kind_build_or_are_refused(fmt: Format[Any], data: st.DataObject) -> None:
     anything = st.none() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(max_size=9)
