@@ -24,19 +24,27 @@ class PeerDirectory(Protocol):
     """Which peers the node knows."""
 
     async def find(self, key_id: bytes) -> PeerRecord | None:
-        """Return the record of a peer, revoked ones too, or None."""
+        """Return the record of a peer, revoked ones too, or None.
+
+        CounterLostError if the store has lost the counter of a record that is not revoked: without it a recorded
+        initiation could be played again, so the devices must be paired again. A `put` with another pair secret
+        (a new pairing) heals it.
+        """
         ...
 
     async def all(self) -> Sequence[PeerRecord]:
-        """Return every record."""
+        """Return every record; one whose counter is lost carries 2**64 - 1, which no initiation exceeds."""
         ...
 
     async def put(self, record: PeerRecord) -> None:
-        """Add or replace a record, durably: it is on disk when this returns."""
+        """Add or replace a record, durably: it is on disk when this returns.
+
+        Another pair secret brings its own ``initiation_counter``; under the same one the counter never goes down.
+        """
         ...
 
     async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:
-        """Raise the highest confirmed initiation counter of many peers (by key id) in one durable write."""
+        """Raise the highest confirmed initiation counter of many peers (by key id) in one durable write; unknown peers are passed over."""
         ...
 
 

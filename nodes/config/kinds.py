@@ -44,7 +44,8 @@ class OneOf:
 
     @property
     def text(self) -> str:
-        return " or ".join(f'"{word}"' for word in self.words)
+        *words, last = (f'"{word}"' for word in self.words)
+        return f"{', '.join(words)} or {last}"
 
     def take(self, value: object) -> object:
         if not isinstance(value, str) or value not in self.words:
@@ -146,14 +147,13 @@ class ListOf:
 
     @property
     def text(self) -> str:
-        return f"a list with at least one of {self.item.text}"
+        return f"a list of at least one of {self.item.text}"
 
     def take(self, value: object) -> object:
+        given = "an empty list" if value == [] else shown(value)
         words = cast("list[object]", value) if isinstance(value, list) else []
         if not words:
-            raise BadValueError(
-                f"must be {self.text}, not {'an empty list' if value == [] else shown(value)}"
-            )
+            raise BadValueError(f"must be {self.text}, not {given}")
         for index, word in enumerate(words):
             if not isinstance(word, str) or word not in self.item.words:
                 known = f"there are only {self.item.text}{hint(word, self.item.words)}"

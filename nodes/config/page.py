@@ -9,6 +9,7 @@ from typing import Final
 from nodes.config import tables
 from nodes.config.reader import kinds_of
 from nodes.config.tables import TABLES
+from protocols.crypto.suites import DEFAULT_SUITE
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "config.md"
 """Where the page stands in a working copy; ``python -m nodes.config.page`` writes it."""
@@ -16,8 +17,9 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "config.md"
 _HEAD: Final = """\
 # Configuration
 
-A node reads one TOML file. `aerolink config check FILE` reports every problem in it with its line. A key or table
-that is not listed here is an error. Relative paths start at the folder of the file. Only `role` is required:
+A node reads one TOML file. `aerolink config check FILE` reports every problem in it with its line. A key or
+table that is not listed here is an error. Relative paths start at the folder of the file. Only `role` is
+required:
 
     [node]
     role = "drone"
@@ -56,7 +58,7 @@ def _default(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
-        return f'`["{tables.DEFAULT_SUITE.name}"]`'
+        return f'`["{DEFAULT_SUITE.name}"]`'
     if isinstance(value, int | float):
         return f"`{value:.12g}`"
     return f'`"{value}"`'

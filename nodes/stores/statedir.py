@@ -1,0 +1,61 @@
+"""A node's state folder: its keys, its paired devices and its counters behind the three ports.
+
+::
+
+    <state_dir>/            mode 0700, ours
+        lock                held by the one process that may write
+        identity-P256.pem   static key (PKCS#8), one file per DH function
+        peers.json          paired devices, with their pair secrets
+        peer-counters.json  highest initiation counter confirmed from each
+        counters.json       our own initiation counters, reserved ahead
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from nodes.stores.counterfile import CounterFile, FileCounterStore
+from nodes.stores.directory import PrivateDirectory
+from nodes.stores.keyfiles import FileKeyStore, KeyFiles
+from nodes.stores.peerfiles import FilePeerDirectory, PeerFiles
+
+
+class StateDir:
+    """An open state folder. Opening, closing and the three ``*_files`` block; the three stores do not.
+
+    Use either the stores or the ``*_files``, which a command has for its short life, not both at a time.
+    """
+
+    def __init__(self, directory: PrivateDirectory) -> None:
+        self._directory = directory
+        self.key_files = KeyFiles(directory)
+        self.peer_files = PeerFiles(directory)
+        self.counter_file = CounterFile(directory)
+        self.keys = FileKeyStore(self.key_files)
+        self.peers = FilePeerDirectory(self.peer_files)
+        self.counters = FileCounterStore(self.counter_file)
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = False, read_only: bool = False) -> Self:
+        """Open a state folder; ConfigError and StorageError say in one line what to do.
+
+        ``create`` makes a missing folder. ``read_only`` takes no lock, so it works beside a running node, and
+        refuses to write.
+        """
+        return cls(PrivateDirectory.open(path, create=create, read_only=read_only))
+
+    @property
+    def path(self) -> Path:
+        return self._directory.path
+
+    def close(self) -> None:
+        """Give the lock back; nothing can be read or written afterwards."""
+        self._directory.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
