@@ -14,7 +14,7 @@ a copy and a hash.
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protocols.errors import ConfigError, UsageError
 
@@ -89,7 +89,7 @@ class VideoSink:
     """Bytes of the frames received, headers included."""
     highest_number: int = -1
     """The newest frame so far; -1 before the first."""
-    _seen: int = 0
+    _seen: int = field(default=0, repr=False)
 
     WINDOW = 1_024
     """Numbers behind the newest within which a late frame still counts as received."""

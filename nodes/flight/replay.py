@@ -66,8 +66,6 @@ def read_replay(path: Path, progress: Progress | None = None) -> Replay:
     try:
         size = _log_size(path, label)
         raw = read_log(path, partial(_report, progress, size))
-    except ValueError as error:  # a NUL byte in the path
-        raise StorageError(f"{label}: not a file name; give the path of a telemetry log (.tlog)") from error
     except OSError as error:
         raise StorageError(
             f"{label}: cannot be read ({error.strerror}); check the path and its rights"
@@ -97,6 +95,8 @@ def _report(progress: Progress | None, total: int, done: int) -> None:
 
 
 def _log_size(path: Path, label: str) -> int:
+    if "\0" in str(path):
+        raise StorageError(f"{label}: not a file name; give the path of a telemetry log (.tlog)")
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise StorageError(f"{label}: is a folder; give the path of a telemetry log (.tlog)")
