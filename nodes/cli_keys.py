@@ -1,8 +1,8 @@
 """``aerolink keys ...``: the node's own keys and the devices that it is paired with.
 
-Each function writes to ``out`` and returns the exit code: 0, or 1 after one line on ``err`` that says what to do
-(with ``as_json``, an object with the single key ``error`` on ``out`` instead). Private keys and pair secrets are
-never written.
+Each function writes to ``out`` and returns the exit code: 0, or 1 after one line on ``err`` that says what to
+do (with ``as_json``, an object with the single key ``error`` on ``out`` instead). Private keys and pair
+secrets are never written.
 """
 
 import json
@@ -139,9 +139,8 @@ def revoke(state_dir: Path, fingerprint: str, output: Output) -> int:
             if peer.state is not PeerState.REVOKED:
                 peer = replace(peer, state=PeerState.REVOKED)
                 state.peer_files.put(peer)
-        output.tell(
-            f"{fingerprint_text(peer.key_id)} ({peer.name or 'no name'}) is revoked", _described_peer(peer)
-        )
+        person = f"{fingerprint_text(peer.key_id)} ({peer.name or 'no name'}) is revoked"
+        output.tell(person, _described_peer(peer))
 
     return output.run(action)
 

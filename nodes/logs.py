@@ -1,8 +1,8 @@
-"""Logging of the command: one logger per package, the link in every record, and no flood from a hostile sender.
+"""Logging of the command: one logger per package, the link in every record, no flood from a hostile sender.
 
-The library itself only makes records (``logging.getLogger(__name__)``); :func:`set_up` is for programs. A record
-about something that anybody on the network can cause is marked ``extra=HOSTILE``; such records pass at a limited
-rate per kind, and what was left out is counted in the next that passes.
+The library itself only makes records (``logging.getLogger(__name__)``); :func:`set_up` is for programs. A
+record about something that anybody on the network can cause is marked ``extra=HOSTILE``; such records pass at
+a limited rate per kind, and what was left out is counted in the next that passes.
 """
 
 import logging
@@ -53,10 +53,10 @@ class _Bucket:
 
 
 class RateLimitFilter(logging.Filter):
-    """Lets records marked hostile pass at ``per_s``, after a burst, for each place in the code that makes them.
+    """Lets records marked hostile pass at ``per_s``, after a burst, for each kind of record.
 
-    The kind of a record is its logger and its message before arguments are put in, so the memory that it takes is
-    bounded by the code and not by who sends.
+    The kind is the logger and the message before arguments are put in, so the memory that it takes is bounded
+    by the code and not by who sends.
     """
 
     def __init__(self, clock: Callable[[], float], per_s: float = 1.0, burst: int = 5) -> None:
@@ -84,7 +84,7 @@ class RateLimitFilter(logging.Filter):
 
 
 class PlainFormatter(logging.Formatter):
-    """One record, one line: a name or a reason that came from outside can neither break it nor steer a terminal."""
+    """One record, one line: nothing that came from outside can break it or steer a terminal."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in logging
         record.message = one_line(record.message)
@@ -94,7 +94,7 @@ class PlainFormatter(logging.Formatter):
 def set_up(
     level: str, stream: TextIO, *, rich: bool | None = None, clock: Callable[[], float] = time.monotonic
 ) -> logging.Handler:
-    """Send the records of our packages to ``stream``, and return the handler; a second call replaces the first.
+    """Send the records of our packages to ``stream``, return the handler; a second call replaces the first.
 
     ``rich`` says whether a person watches; by default, whether ``stream`` is a terminal.
     """

@@ -26,25 +26,29 @@ class PeerDirectory(Protocol):
     async def find(self, key_id: bytes) -> PeerRecord | None:
         """Return the record of a peer, revoked ones too, or None.
 
-        CounterLostError if the store has lost the counter of a record that is not revoked: without it a recorded
-        initiation could be played again, so the devices must be paired again. A `put` with another pair secret
-        (a new pairing) heals it.
+        CounterLostError if the store has lost the counter of a record that is not revoked: without it a
+        recorded initiation could be played again, so the devices must be paired again. A `put` with another
+        pair secret (a new pairing) heals it.
         """
         ...
 
     async def all(self) -> Sequence[PeerRecord]:
-        """Return every record; one whose counter is lost carries 2**64 - 1, which no initiation exceeds."""
+        """Return every record; a lost counter is shown as 2**64 - 1, which no initiation exceeds."""
         ...
 
     async def put(self, record: PeerRecord) -> None:
         """Add or replace a record, durably: it is on disk when this returns.
 
-        Another pair secret brings its own ``initiation_counter``; under the same one the counter never goes down.
+        Another pair secret brings its own ``initiation_counter``; under the same one the counter never goes
+        down.
         """
         ...
 
     async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:
-        """Raise the highest confirmed initiation counter of many peers (by key id) in one durable write; unknown peers are passed over."""
+        """Raise the highest confirmed initiation counters, by key id, in one durable write.
+
+        Unknown peers are passed over.
+        """
         ...
 
 
@@ -54,7 +58,7 @@ class CounterStore(Protocol):
     async def reserve(self, dh: str, count: int, *, create: bool = False) -> CounterBlock:
         """Reserve ``count`` counters of the static key for ``dh``, durably, before any of them is used.
 
-        A missing file raises CounterLostError unless ``create`` is given (only pairing does): then a new epoch
-        begins at 1, and pairings of older epochs must be made again.
+        A missing file raises CounterLostError unless ``create`` is given (only pairing does): then a new
+        epoch begins at 1, and pairings of older epochs must be made again.
         """
         ...

@@ -69,7 +69,7 @@ class PeerFiles:
         return tuple(entry.record for entry in self._entries().values())
 
     def put(self, record: PeerRecord) -> None:
-        """Add or replace a record, durably. Only a new pair secret brings a new counter (``rules.merged``)."""
+        """Add or replace a record, durably. Only a new pair secret brings a new counter."""
         entries = self._entries()
         new = self._entry(entries.get(check_record(record).key_id), record)
         counters = _counters_of(entries)
