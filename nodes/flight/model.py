@@ -144,11 +144,9 @@ class FlightModel:
                 return self._held_or_steered()
             case Phase.RETURNING:
                 return self._towards(self._home)
-            case Phase.LANDING:
+            case _:  # landing: on the ground nobody asks
                 sink = DESCENT_MPS if self._position.up > 2 else TOUCHDOWN_MPS
                 return self._towards(self._anchor)._replace(up=-sink)
-            case Phase.LANDED | Phase.ARMED:
-                return STILL
 
     def _towards(self, place: Vector) -> Vector:
         """Cruise, then slow down early enough to stop there with half of the acceleration there is."""

@@ -3,6 +3,7 @@
 import random
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from pymavlink.dialects.v20 import common
 
@@ -18,7 +19,7 @@ class LogMaker:
     def __init__(self, seed: int = 1) -> None:
         self.random = random.Random(seed)
         self.time_us = EPOCH_US
-        self._link = common.MAVLink(None, srcSystem=1, srcComponent=1)
+        self._link: Any = common.MAVLink(None, srcSystem=1, srcComponent=1)
 
     def stamp(self) -> bytes:
         self.time_us += self.random.randrange(1_000, 50_000)
@@ -26,7 +27,7 @@ class LogMaker:
 
     def frame(self, *, v1: bool = False, kind: int | None = None) -> bytes:
         value = self.random.random()
-        makers: list[Callable[[], object]] = [
+        makers: list[Callable[[], Any]] = [
             lambda: common.MAVLink_heartbeat_message(2, 3, 81, self.random.randrange(30), 4, 3),
             lambda: common.MAVLink_attitude_message(int(value * 1e6), value, -value, value, 0.0, value, 0.0),
             lambda: common.MAVLink_gps_raw_int_message(int(value * 1e9), 3, 1, 2, 3, 4, 5, 6, 7, 8),
@@ -37,9 +38,10 @@ class LogMaker:
             ),
             lambda: common.MAVLink_named_value_float_message(1, b"abc", value),
             lambda: common.MAVLink_high_latency2_message(*[1] * 27),
+            lambda: common.MAVLink_play_tune_message(1, 1, b"A", b"B"),
         ]
-        message: object = makers[self.random.randrange(7) if kind is None else kind]()
-        packed = bytes(message.pack(self._link, force_mavlink1=v1))  # type: ignore[attr-defined]
+        message = makers[self.random.randrange(7) if kind is None else kind]()
+        packed = bytes(message.pack(self._link, force_mavlink1=v1))
         self._link.seq = (self._link.seq + 1) % 256
         return packed
 
@@ -62,8 +64,8 @@ class LogMaker:
             head = bytes([0xFD, len(body), 0, 0, 7, 1, 1]) + (5_000_000).to_bytes(3, "little")
         return self.stamp() + head + body + b"\x12\x34"
 
-    def bad_crc(self, *, v1: bool = False) -> Record:
-        record = bytearray(self.record(v1=v1))
+    def bad_crc(self, *, v1: bool = False, kind: int | None = None) -> Record:
+        record = bytearray(self.record(v1=v1, kind=kind))
         record[-1] ^= 0x55
         return bytes(record)
 
@@ -90,7 +92,7 @@ class LogMaker:
 
     def messy(self, records: int, versions: str = "12", spoil: float = 0.2) -> bytes:
         """A log of about `records` good records, with something else instead of some of them."""
-        spoilers = [
+        spoilers: list[Callable[[], bytes]] = [
             self.signed, self.unknown, self.bad_crc, self.boot_text, self.marked_garbage, self.cut,
             self.backwards, self.far_future, lambda: self.random.randbytes(self.random.randrange(40)),
             lambda: self.bad_crc(v1=True), lambda: self.unknown(v1=True),

@@ -56,6 +56,7 @@ def cases() -> dict[str, bytes]:
             "signed": maker.signed() + maker.signed(),
             "unknown": maker.unknown() + maker.unknown(v1=True),
             "bad checksum": maker.bad_crc() + maker.bad_crc(v1=True),
+            "bad checksum of a type of MAVLink 2": maker.bad_crc(kind=8),
             "boot text": maker.boot_text() * 3,
             "marked garbage": maker.marked_garbage(),
             "one byte": b"\xfd",

@@ -91,9 +91,9 @@ def test_after_a_gap_each_stream_is_due_once() -> None:
     model, out = FlightModel(), Telemetry()
     assert len(out.due(model.state)) == len(STREAMS) + 1
     for _ in range(40):
-        state = model.step(0.25)
-    assert len(out.due(state)) == len(STREAMS)
-    assert out.due(state) == []
+        model.step(0.25)
+    assert len(out.due(model.state)) == len(STREAMS)
+    assert out.due(model.state) == []
 
 
 def test_the_whole_flight_survives_the_container_and_a_log(flight: list[FlightFrame], tmp_path: Any) -> None:
