@@ -98,7 +98,7 @@ _BY_BLOCK: dict[type[Any], Callable[[Any], st.SearchStrategy[Any]]] = {
 
 
 def _of(block: Any, seen: dict[str, Any]) -> st.SearchStrategy[Any]:
-    kind: Any = type(block)
+    kind = block.__class__
     if kind is construct.ExprValidator:
         return st.integers(0, _MOST).map(bytes)
     if kind in {construct.Renamed, blocks.Exactly}:
