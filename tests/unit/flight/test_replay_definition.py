@@ -114,6 +114,16 @@ def test_a_log_that_ends_in_the_first_frame_of_its_type_is_read_nevertheless(tmp
     assert [frame.data for frame in read_replay(path).frames()] == [record[8:] for record in good]
 
 
+def test_reading_without_an_index_begins_anew(tmp_path: Path) -> None:
+    maker = LogMaker(3)
+    good = [maker.unknown(v1=True), maker.record(kind=0), maker.bad_crc(kind=8)]
+    path = tmp_path / "cut.tlog"
+    path.write_bytes(b"".join(good) + maker.record(kind=1)[:-4])
+    assert reference([path])[0].crash == "AttributeError"
+    # its first frame is MAVLink 1, so message 258 is unknown and its checksum is not looked at
+    assert [frame.data for frame in read_replay(path).frames()] == [record[8:] for record in good]
+
+
 @pytest.mark.skipif(not (DATA / "vtol.tlog").exists(), reason="the shared recording vtol.tlog is not here")
 def test_the_recorded_flight() -> None:
     replay = read_replay(DATA / "vtol.tlog")
