@@ -55,6 +55,10 @@ class CounterLostError(LocalError):
     """The initiation counter of a paired device is missing: the devices must be paired again."""
 
 
+class QueueFullError(LocalError):
+    """A bounded queue has no room now: send again when some of it has left."""
+
+
 # --- the peer's ---------------------------------------------------------------------------------
 
 
