@@ -59,7 +59,7 @@ class LogMaker:
 
     def unknown(self, *, v1: bool = False) -> Record:
         body = self.random.randbytes(self.random.randrange(1, 40))
-        head = bytes([0xFE, len(body), 7, 1, 1, 222])
+        head = bytes([0xFE, len(body), 7, 1, 1, 94])
         if not v1:
             head = bytes([0xFD, len(body), 0, 0, 7, 1, 1]) + (5_000_000).to_bytes(3, "little")
         return self.stamp() + head + body + b"\x12\x34"
