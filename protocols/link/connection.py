@@ -1,0 +1,388 @@
+"""One association with one peer: keys in use, channels, liveness, path, end (specs/1-link.md, 1.5 to 1.8).
+
+A connection opens packets that its machine (client, listener, stream server) hands it, and gives out sealed
+ones. It makes no handshake: a machine installs the session keys of each.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from protocols import codec
+from protocols.channels import HANDLED_TYPES, Channels
+from protocols.crypto.suites import Suite
+from protocols.errors import (
+    DecryptError,
+    MalformedError,
+    PeerError,
+    ProtocolViolationError,
+    ReplayError,
+    UsageError,
+)
+from protocols.events import ChannelEvent, DownReason, Event, LinkDown, LinkUp, PeerMoved, Rekeyed, Sendable
+from protocols.guards.address import Address
+from protocols.link.config import LinkConfig
+from protocols.link.path import Path, Probe
+from protocols.link.session import DatagramSession, Session
+from protocols.link.state import CONNECTION, ConnectionEvent, ConnectionState, advance
+from protocols.link.stats import LinkCounters, LinkStats
+from specs import inner
+from specs.registry import (
+    CHANNELS,
+    DATA_HEADER_BYTES,
+    MAX_RECORD_PLAINTEXT_BYTES,
+    OLD_KEY_RECEIVES_S,
+    TAG_BYTES,
+    CloseCode,
+    InnerType,
+    RefusalCode,
+    Role,
+)
+
+Packet = tuple[bytes, Address | None]
+"""Bytes for the carrier, and where they go (None on a stream)."""
+
+_REQUEST_AGAIN_S: Final = 5.0
+_MAX_URGENT: Final = 64
+"""Own frames waiting to be sent: a peer that floods us with pings gets fewer pongs, not our memory."""
+
+
+class Connection:
+    """The public face of a link: ``send``, ``close``, ``stats``; events come through the machine."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        *,
+        suite: Suite,
+        session: Session,
+        binding: bytes,
+        key_id: bytes,
+        role: Role,
+        initiator: bool,
+        address: Address | None,
+        entropy: Callable[[int], bytes],
+        emit: Callable[["Connection", Event], None],
+        now: float,
+    ) -> None:
+        self.key_id: Final = key_id
+        """The peer."""
+        self.role: Final = role
+        """The peer's role."""
+        self.suite: Final = suite
+        """Algorithms."""
+        self.binding: Final = binding
+        """Channel binding, 32 bytes, public (LK-50)."""
+        self.initiator: Final = initiator
+        """Whether we began."""
+        self.opened_s: Final = now
+        """When the link came up."""
+        self._config = config
+        self._emit = emit
+        self._state = ConnectionState.OPEN
+        self._current = session
+        self._previous: Session | None = None
+        self._previous_until_s: float | None = None
+        self._path = None if address is None else Path(address, entropy)
+        self._urgent: deque[tuple[bytes, Address | None]] = deque()
+        self._counters = LinkCounters()
+        self._heard_s = now
+        self._ping_s = now
+        self._ping_id = 0
+        self._pings: dict[int, float] = {}
+        self._request_s = float("-inf")
+        stream = address is None
+        self._channels = Channels(
+            CHANNELS[config.link_type],
+            now=now,
+            entropy=entropy,
+            reliable=stream,
+            max_frame_bytes=MAX_RECORD_PLAINTEXT_BYTES
+            if stream
+            else config.max_datagram_bytes - DATA_HEADER_BYTES - TAG_BYTES,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self.role.name} {self.key_id.hex()} {self._state.name}>"
+
+    # --- what a user calls ----------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._state is ConnectionState.OPEN
+
+    @property
+    def address(self) -> Address | None:
+        """The peer's validated address; None on a stream."""
+        return self._path.address if self._path else None
+
+    @property
+    def channels(self) -> Channels:
+        """The channels, for back-pressure (``room``)."""
+        return self._channels
+
+    def send(self, message: Sendable, now: float) -> int:
+        """Queue a message; return its id (commands), transfer number (bulk) or 0.
+
+        UsageError when the link is not open or the channel does not fit; MessageTooLargeError.
+        """
+        if self._state is not ConnectionState.OPEN:
+            raise UsageError("the link is down")
+        return self._channels.send(message, now)
+
+    def next_message(self) -> ChannelEvent | None:
+        """Return the next message that arrived, or None. Taking it makes room: a slow reader slows the sender."""
+        return self._channels.next_event()
+
+    def close(self, code: CloseCode = CloseCode.NORMAL, reason: DownReason = DownReason.CLOSED) -> None:
+        """Say goodbye with an authenticated close; nothing else is sent after it (LK-84)."""
+        if self._state is not ConnectionState.OPEN:
+            return
+        self._state = advance(CONNECTION, self._state, ConnectionEvent.CLOSE)
+        self._urgent.clear()
+        self._urgent.append((codec.build(inner.CLOSE, inner.Close(code)), None))
+        self._emit(self, LinkDown(reason, code if reason is DownReason.PROTOCOL else None))
+
+    def stats(self) -> LinkStats:
+        """Return a snapshot of every counter."""
+        counters = self._counters
+        if self._path:
+            counters.moves_refused = self._path.moves_refused
+            counters.paths_unanswered = self._path.unanswered
+        channels = self._channels.stats()
+        return LinkStats(
+            LinkCounters(**{name: getattr(counters, name) for name in _COUNTER_NAMES}),
+            channels,
+            self._channels.rtt_s,
+        )
+
+    # --- what a machine calls -------------------------------------------------------------------
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Keys that still receive, the one in use first."""
+        return (self._current, self._previous) if self._previous else (self._current,)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether nothing more will be sent or taken."""
+        return self._state is ConnectionState.DOWN
+
+    def announce(self, handshake_s: float) -> None:
+        """Report the link as up."""
+        self._emit(self, LinkUp(self.key_id, self.role, self.suite.name, handshake_s, self.binding))
+
+    def prove(self) -> None:
+        """Send at once on the key in use (LK-56)."""
+        self._queue_ping(self._ping_s)
+
+    def install(self, session: Session, now: float) -> Session | None:
+        """Put the keys of a rekey to use; return a session that was dropped for it (LK-72)."""
+        dropped = self._previous
+        self._previous, self._current = self._current, session
+        self._previous_until_s = now + OLD_KEY_RECEIVES_S if self._path else None
+        self._counters.rekeys += 1
+        self._emit(self, Rekeyed(self._counters.rekeys))
+        return dropped
+
+    def rekey_due(self, now: float) -> bool:
+        """Whether the key in use should be replaced."""
+        return self._state is ConnectionState.OPEN and self._current.rekey_due(now)
+
+    def packet_untrusted(self, session: Session, packet: bytes, address: Address | None, now: float) -> bool:
+        """Open a packet of one of our sessions and act on it; whether it was genuine and new.
+
+        On UDP a packet that does not open is dropped; on a stream DecryptError leaves (LK-53). A peer that breaks
+        the protocol is told so and the link closes.
+        """
+        if self._state is not ConnectionState.OPEN or not session.usable(now):
+            return False
+        frame = self._open_untrusted(session, packet, address, now)
+        if frame is None:
+            return False
+        self.deliver_untrusted(session, frame, packet, address, now)
+        return True
+
+    def deliver_untrusted(
+        self, session: Session, frame: bytes, packet: bytes, address: Address | None, now: float
+    ) -> None:
+        """Act on the inner frame of a packet that opened: authentic, but perhaps not well-formed."""
+        self._heard_s = now
+        self._counters.packets_received += 1
+        self._counters.bytes_received += len(packet)
+        if session is self._current and self._path is None:
+            self._previous = None  # a stream's key never switches back
+        try:
+            self._frame_untrusted(frame, address, now)
+        except PeerError:
+            self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
+
+    def end(self, reason: DownReason, code: CloseCode | None = None, hint: RefusalCode | None = None) -> None:
+        """End without a word to the peer."""
+        if self._state is ConnectionState.OPEN:
+            self._emit(self, LinkDown(reason, code, hint))
+        self._state = advance(CONNECTION, self._state, ConnectionEvent.END)
+        self._urgent.clear()
+
+    def next_packet(self, now: float) -> Packet | None:
+        """Return the next sealed packet, in priority order; None when nothing may be sent now."""
+        if self._state is ConnectionState.DOWN:
+            return None
+        if not self._current.usable(now):
+            self.end(DownReason.KEY_EXHAUSTED)
+            return None
+        if self._urgent:
+            frame, where = self._urgent.popleft()
+        else:
+            waiting = self._channels.next_frame(now) if self.is_open else None
+            if waiting is None:
+                return None
+            frame, where = waiting, None
+        packet = self._current.seal(frame)
+        self._counters.packets_sent += 1
+        self._counters.bytes_sent += len(packet)
+        if self._state is ConnectionState.CLOSING:
+            self._state = advance(CONNECTION, self._state, ConnectionEvent.CLOSE_SENT)
+        return packet, where or self.address
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`handle_deadline` is due; None when the connection is over."""
+        if self._state is not ConnectionState.OPEN:
+            return None
+        deadlines = [
+            self._heard_s + self._config.dead_after_s,
+            self._ping_s + self._config.keepalive_s,
+            self._current.created_s + self._config.refuse_after_s,
+            self._previous_until_s,
+            self._channels.next_deadline(),
+            self._path.next_deadline() if self._path else None,
+        ]
+        if not self.initiator:
+            due = self._current.created_s + self._config.rekey_after_s
+            deadlines.append(max(due, self._request_s + _REQUEST_AGAIN_S))
+        return min(deadline for deadline in deadlines if deadline is not None)
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what time asks for."""
+        if self._state is not ConnectionState.OPEN:
+            return
+        if now >= self._heard_s + self._config.dead_after_s:
+            self.end(DownReason.TIMEOUT)
+            return
+        if not self._current.usable(now):
+            self.end(DownReason.KEY_EXHAUSTED)
+            return
+        if self._previous_until_s is not None and now >= self._previous_until_s:
+            self._previous = self._previous_until_s = None
+        if now >= self._ping_s + self._config.keepalive_s:
+            self._queue_ping(now)
+        if not self.initiator and self.rekey_due(now) and now >= self._request_s + _REQUEST_AGAIN_S:
+            self._request_s = now
+            self._queue(codec.build(inner.REKEY_REQUEST, inner.RekeyRequest()))
+        self._channels.handle_deadline(now)
+        if self._path:
+            moved, probes = self._path.handle_deadline(now)
+            self._queue_probes(probes)
+            if moved:
+                self._counters.moves += 1
+                self._emit(self, PeerMoved(self._path.address))
+
+    # --- inner frames ---------------------------------------------------------------------------
+
+    def _open_untrusted(self, session: Session, packet: bytes, address: Address | None, now: float) -> bytes | None:
+        if self._path is None or address is None:
+            return session.open_untrusted(packet)
+        assert isinstance(session, DatagramSession)  # noqa: S101  # a path exists on datagram carriers only
+        counter = int.from_bytes(packet[8:DATA_HEADER_BYTES], "big")
+        try:
+            newest = session is self._current and counter > session.window.highest
+            frame = session.open_untrusted(packet)
+        except ReplayError:
+            self._counters.replays += 1
+            if self._path.is_validating and session is self._current and session.is_genuine_untrusted(packet):
+                self._path.on_genuine(address, len(packet), counter, now, newest=False)
+            return None
+        except DecryptError:
+            self._counters.failed_opens += 1
+            return None
+        if session is self._current:
+            probes = self._path.on_genuine(address, len(packet), counter, now, newest=newest)
+            self._queue_probes(probes)
+        return frame
+
+    def _frame_untrusted(self, frame: bytes, address: Address | None, now: float) -> None:
+        if not frame:
+            raise MalformedError("an empty payload")
+        if frame[0] in HANDLED_TYPES:
+            self._channels.receive_untrusted(frame, now)
+            return
+        handler = _HANDLERS.get(frame[0])
+        if handler is None:
+            raise ProtocolViolationError("an inner frame that is not allowed here")
+        handler(self, frame, address, now)
+
+    def _on_ping(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        ping = codec.parse_untrusted(inner.PING, frame)
+        self._queue(codec.build(inner.PONG, inner.Pong(ping.id)))
+
+    def _on_pong(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        sent_s = self._pings.pop(codec.parse_untrusted(inner.PONG, frame).id, None)
+        if sent_s is not None:
+            self._channels.rtt_sample(now - sent_s, now)
+
+    def _on_rekey_request(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        codec.parse_untrusted(inner.REKEY_REQUEST, frame)
+        if not self.initiator:
+            raise ProtocolViolationError("only a responder asks for a rekey")
+        self.rekey_requested = True
+
+    def _on_path_challenge(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        challenge = codec.parse_untrusted(inner.PATH_CHALLENGE, frame)
+        self._queue(codec.build(inner.PATH_RESPONSE, inner.PathResponse(challenge.data)), address)
+
+    def _on_path_response(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        response = codec.parse_untrusted(inner.PATH_RESPONSE, frame)
+        if self._path and address is not None:
+            self._path.on_response(response.data, address)
+
+    def _on_close(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        close = codec.parse_untrusted(inner.CLOSE, frame)
+        reason = DownReason.REPLACED if close.code is CloseCode.REPLACED else DownReason.PEER_CLOSED
+        self.end(reason, close.code)
+
+    def _on_padding(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        if any(frame[1:]):
+            raise MalformedError("padding is zeros")
+
+    rekey_requested: bool = False
+    """Set when the responder asked for a rekey; the machine clears it."""
+
+    def _queue(self, frame: bytes, address: Address | None = None) -> None:
+        if len(self._urgent) < _MAX_URGENT:
+            self._urgent.append((frame, address))
+
+    def _queue_probes(self, probes: list[Probe]) -> None:
+        for probe in probes:
+            self._queue(codec.build(inner.PATH_CHALLENGE, inner.PathChallenge(probe.token)), probe.address)
+
+    def _queue_ping(self, now: float) -> None:
+        self._ping_s = now
+        self._ping_id = (self._ping_id + 1) & 0xFFFF_FFFF
+        if len(self._pings) >= 16:
+            self._pings.pop(next(iter(self._pings)))
+        self._pings[self._ping_id] = now
+        self._queue(codec.build(inner.PING, inner.Ping(self._ping_id)))
+
+
+_COUNTER_NAMES: Final = tuple(LinkCounters.__dataclass_fields__)
+
+_HANDLERS: Final[dict[int, Callable[[Connection, bytes, Address | None, float], None]]] = {
+    InnerType.PING: Connection._on_ping,
+    InnerType.PONG: Connection._on_pong,
+    InnerType.REKEY_REQUEST: Connection._on_rekey_request,
+    InnerType.PATH_CHALLENGE: Connection._on_path_challenge,
+    InnerType.PATH_RESPONSE: Connection._on_path_response,
+    InnerType.CLOSE: Connection._on_close,
+    InnerType.PADDING: Connection._on_padding,
+}

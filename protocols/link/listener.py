@@ -1,0 +1,270 @@
+"""The responder's machine for datagrams: many peers over one socket (specs/1-link.md, 1.3 and 1.4).
+
+The way of a datagram: type, then exact length, then mac1, then load and cookie, then the source's rate, then the cache of
+answered initiations, then policy - and only then public-key work. Data goes by its index to a connection, or
+to the pending handshake that it proves.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from protocols import codec
+from protocols.crypto.keys import KeySource
+from protocols.crypto.suites import Suite
+from protocols.errors import PeerError
+from protocols.events import Alarm, AlarmKind
+from protocols.guards import cookie as guard
+from protocols.guards.address import Address, source_key
+from protocols.guards.ratelimit import SourceLimiter, TokenBucket
+from protocols.link.config import Identity, LinkConfig
+from protocols.link.connection import Connection, Packet
+from protocols.link.framing import DatagramFraming
+from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
+from protocols.link.machine import earliest
+from protocols.link.responder import Pending
+from protocols.link.server import ServerMachine, initiation_header_untrusted
+from protocols.link.session import Session
+from specs.datagram import COOKIE_REPLY, FINISH_HEADER, CookieReply, InitiationHeader
+from specs.registry import (
+    COOKIE_SALT_BYTES,
+    DATA_HEADER_BYTES,
+    MAC_BYTES,
+    TAG_BYTES,
+    HandshakeKind,
+    PacketType,
+    RefusalCode,
+)
+
+_MACS_BYTES: Final = 2 * MAC_BYTES
+_MIN_INITIATION_BYTES: Final = INITIATION_HEADER_BYTES + _MACS_BYTES
+_LOAD_ALARM_S: Final = 10.0
+
+
+class Listener(ServerMachine):
+    """Give it every datagram of its socket, with the address that it came from."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        identity: Identity,
+        *,
+        key_source: KeySource,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        super().__init__(config, identity, DatagramFraming(), key_source=key_source, entropy=entropy)
+        self._jar = guard.CookieJar(entropy)
+        self._load = TokenBucket(config.load_initiations_per_s, max(1.0, config.load_initiations_per_s))
+        self._sources = SourceLimiter(config.source_initiations_per_s, config.source_initiations_burst)
+        self._load_alarm_s = float("-inf")
+        self._by_index: dict[int, tuple[Connection, Session]] = {}
+        self._indices: dict[Connection, tuple[int, ...]] = {}
+        self._connections: dict[bytes, Connection] = {}
+        self._leaving: list[Connection] = []
+
+    # --- the pump's calls -----------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float, address: Address | None = None) -> None:
+        handler = _HANDLERS.get(data[0]) if data else None
+        if handler is None or address is None:
+            self.handshakes.malformed += 1
+            return
+        try:
+            handler(self, data, address, now)
+        except PeerError:
+            self.handshakes.malformed += 1
+
+    def _packets(self, now: float) -> Iterator[Packet]:
+        while self._responder.outgoing:
+            yield self._responder.outgoing.popleft()
+        for connection in (*self._leaving, *self._connections.values()):
+            while (packet := connection.next_packet(now)) is not None:
+                yield packet
+        self._sweep()
+
+    def connections(self) -> Iterable[Connection]:
+        return (*self._connections.values(), *self._leaving)
+
+    def next_deadline(self) -> float | None:
+        deadlines = (connection.next_deadline() for connection in self._connections.values())
+        return earliest(self._responder.next_deadline(), *deadlines)
+
+    def handle_deadline(self, now: float) -> None:
+        self._responder.handle_deadline(now)
+        for connection in self._connections.values():
+            due = connection.next_deadline()
+            if due is not None and due <= now:
+                connection.handle_deadline(now)
+                self._index(connection)
+        self._sweep()
+
+    @property
+    def is_over(self) -> bool:
+        return False
+
+    # --- initiations ----------------------------------------------------------------------------
+
+    def _initiation_untrusted(self, data: bytes, address: Address, now: float) -> None:
+        self.handshakes.initiations += 1
+        if len(data) < _MIN_INITIATION_BYTES:
+            self.handshakes.malformed += 1
+            return
+        header = initiation_header_untrusted(data)
+        mac_key = self._mac_key(header, data, now)
+        if mac_key is None:
+            return
+        if not self._admit(header, data, mac_key, address, now):
+            return
+        suite = self._policy(header)
+        if isinstance(suite, RefusalCode):
+            self._refuse(suite, header, mac_key, address)
+            return
+        self._admitted_untrusted(header, suite, data, mac_key, address, now)
+
+    def _admitted_untrusted(
+        self, header: InitiationHeader, suite: Suite, data: bytes, mac_key: bytes, address: Address, now: float
+    ) -> None:
+        continued = self._by_index.get(header.continues) if header.continues else None
+        if len(data) != lengths(suite, HandshakeKind(header.kind)).initiation:
+            self.handshakes.malformed += 1
+        elif header.continues and continued is None:
+            self.handshakes.unknown_index += 1
+        elif not header.continues and len(self._connections) >= self._config.max_peers:
+            self._refuse(RefusalCode.BUSY, header, mac_key, address)
+        else:
+            self._begin(
+                header,
+                suite,
+                data[INITIATION_HEADER_BYTES:-_MACS_BYTES],
+                mac_key=mac_key,
+                address=address,
+                tag=_tag(data),
+                continued=continued[0] if continued else None,
+                now=now,
+            )
+
+    def _mac_key(self, header: InitiationHeader, data: bytes, now: float) -> bytes | None:
+        """Return the key whose mac1 holds; None for strangers (LK-20)."""
+        if header.kind == HandshakeKind.PAIRING:
+            if self._pairing_window(now) is None:
+                self.handshakes.pairing_closed += 1
+                return None
+            keys: Iterable[bytes] = (self._window_mac_key,)
+        else:
+            keys = self._session_mac_keys.values()
+        for key in keys:
+            if guard.verify_mac1(key, data[:-_MACS_BYTES], _tag(data)):
+                return key
+        self.handshakes.wrong_mac1 += 1
+        return None
+
+    def _admit(self, header: InitiationHeader, data: bytes, mac_key: bytes, address: Address, now: float) -> bool:
+        """Ask load, cookie, rate and cache, in this order (LK-22 to LK-26)."""
+        if not self._load.allow(now):
+            if now >= self._load_alarm_s + _LOAD_ALARM_S:
+                self._load_alarm_s = now
+                self._emit(Alarm(AlarmKind.LOAD_MODE, "more initiations than the limit"))
+            if not self._jar.verify_mac2(data[:-MAC_BYTES], data[-MAC_BYTES:], address, now):
+                self.handshakes.wrong_mac2 += 1
+                self._send_cookie(header, data, mac_key, address, now)
+                return False
+        if not self._sources.allow(source_key(address), now):
+            self.handshakes.rate_limited += 1
+            return False
+        twin = self._responder.by_tag(_tag(data))
+        if twin is not None:
+            self.handshakes.duplicates += 1
+            if twin.response is not None:
+                self._responder.outgoing.append((twin.response, address))
+            return False
+        return True
+
+    def _send_cookie(self, header: InitiationHeader, data: bytes, mac_key: bytes, address: Address, now: float) -> None:
+        sealed = guard.make_reply(mac_key, _tag(data), self._jar.cookie(address, now), self._entropy(COOKIE_SALT_BYTES))
+        reply = codec.build(COOKIE_REPLY, CookieReply(header.sender, sealed.salt, sealed.sealed))
+        self.handshakes.cookies_sent += 1
+        self._responder.outgoing.append((reply, address))
+
+    def _refuse(self, code: RefusalCode, header: InitiationHeader, mac_key: bytes, address: Address) -> None:
+        self.handshakes.refused += 1
+        self._responder.outgoing.append((self._framing.refused(code, header.sender, mac_key), address))
+
+    # --- message 3, data ------------------------------------------------------------------------
+
+    def _finish_untrusted(self, data: bytes, address: Address, now: float) -> None:  # noqa: ARG002
+        header = codec.parse_untrusted(FINISH_HEADER, data[:REPLY_HEADER_BYTES])
+        pending = self._responder.by_index(header.receiver)
+        if pending is None or header.sender != pending.header.sender:
+            self.handshakes.unknown_index += 1
+            return
+        if len(data) != lengths(pending.offer.suite, pending.offer.kind).finish:
+            self.handshakes.malformed += 1
+            return
+        if not guard.verify_mac1(pending.mac_key, data[:-MAC_BYTES], data[-MAC_BYTES:]):
+            self.handshakes.wrong_mac1 += 1
+            return
+        self._responder.finish(pending, data[REPLY_HEADER_BYTES:-MAC_BYTES])
+
+    def _data_untrusted(self, data: bytes, address: Address, now: float) -> None:
+        if len(data) < DATA_HEADER_BYTES + TAG_BYTES or any(data[1:4]):
+            self.handshakes.malformed += 1
+            return
+        index = int.from_bytes(data[4:8], "big")
+        entry = self._by_index.get(index)
+        if entry is not None:
+            connection, session = entry
+            connection.packet_untrusted(session, data, address, now)
+            return
+        pending = self._responder.by_index(index)
+        if pending is None:
+            self.handshakes.unknown_index += 1
+        else:
+            self._prove_untrusted(pending, data, address, now)
+
+    # --- connections ----------------------------------------------------------------------------
+
+    def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
+        known = self._connections.get(pending.key_id)
+        if pending.offer.is_rekey and known is not None and known.binding == pending.offer.association:
+            known.install(session, now)
+            self._index(known)
+            return known
+        connection = self._new_connection(pending, session, address, now)
+        if known is not None:
+            self._replace((known,), connection)
+            self._leaving.append(known)
+            self._unindex(known)
+        self._connections[pending.key_id] = connection
+        self._index(connection)
+        return connection
+
+    def _index(self, connection: Connection) -> None:
+        """Make the table say exactly which indices still receive for this connection."""
+        self._unindex(connection)
+        self._indices[connection] = tuple(session.index for session in connection.sessions)
+        for session in connection.sessions:
+            self._by_index[session.index] = (connection, session)
+
+    def _unindex(self, connection: Connection) -> None:
+        for index in self._indices.pop(connection, ()):
+            del self._by_index[index]
+
+    def _sweep(self) -> None:
+        """Forget connections that are over; whoever holds one may still take its messages."""
+        for connection in [each for each in self._connections.values() if each.is_down]:
+            del self._connections[connection.key_id]
+            self._unindex(connection)
+        self._leaving = [each for each in self._leaving if not each.is_down]
+
+    def _index_taken(self, index: int) -> bool:
+        return index in self._by_index or super()._index_taken(index)
+
+
+def _tag(data: bytes) -> bytes:
+    return data[-_MACS_BYTES:-MAC_BYTES]
+
+
+_HANDLERS: Final[dict[int, Callable[[Listener, bytes, Address, float], None]]] = {
+    PacketType.INITIATION: Listener._initiation_untrusted,
+    PacketType.FINISH: Listener._finish_untrusted,
+    PacketType.DATA: Listener._data_untrusted,
+}

@@ -1,0 +1,462 @@
+"""The responder's side: handshakes that are pending until the peer proves itself (specs/1-link.md, 1.4; 2-pairing.md).
+
+It trusts nobody and changes nothing of what is in use. A machine hands it initiations that passed the guards of its
+carrier, asks it which pending handshake an index belongs to, and confirms one when a transport message of
+it has opened. States: :data:`protocols.link.state.PENDING`.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from protocols import codec
+from protocols.crypto.fingerprint import key_id_of
+from protocols.crypto.keys import KeySource
+from protocols.errors import (
+    AerolinkError,
+    NotPairedError,
+    PolicyError,
+    RevokedError,
+    RoleRefusedError,
+    UsageError,
+)
+from protocols.events import Alarm, AlarmKind, Event, PairingStored, PeerIdentified, WorkNeeded
+from protocols.guards import cookie as guard
+from protocols.guards.address import Address, source_key
+from protocols.link.config import Identity, LinkConfig
+from protocols.link.framing import Framing
+from protocols.link.handshake import (
+    PSK_POSITION,
+    AnyJob,
+    HandshakeJob,
+    Offer,
+    SessionKeys,
+    read_initiation_payload_untrusted,
+    response_payload,
+    session_keys,
+)
+from protocols.link.peers import PeerRecord, PeerState
+from protocols.link.session import Session
+from protocols.link.state import PENDING, PendingEvent, PendingState, advance
+from protocols.link.stats import HandshakeCounters
+from protocols.noise import HandshakeState
+from protocols.pairing import PairingWindow, pair_secret_info
+from specs import inner
+from specs.datagram import RESPONSE_HEADER, InitiationHeader, ReplyHeader
+from specs.registry import PAIR_SECRET_BYTES, HandshakeKind, RefusalCode
+
+Outgoing = tuple[bytes, Address | None]
+
+_REFUSAL_ALARMS: Final = (
+    (RevokedError, AlarmKind.REVOKED_PEER),
+    (RoleRefusedError, AlarmKind.ROLE_REFUSED),
+    (NotPairedError, AlarmKind.UNKNOWN_PEER),
+)
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A handshake that nobody has proven yet."""
+
+    attempt: int
+    """Names it towards the node."""
+    offer: Offer
+    """What was proposed."""
+    header: InitiationHeader
+    """As it came."""
+    index: int
+    """Our index."""
+    mac_key: bytes = field(repr=False)
+    """For the MACs of our replies."""
+    noise: HandshakeState = field(repr=False)
+    """The handshake so far."""
+    address: Address | None
+    """Where the initiation came from."""
+    created_s: float
+    """When."""
+    tag: bytes = b""
+    """The initiation's mac1 (datagrams): finds duplicates."""
+    expected_key_id: bytes | None = None
+    """Rekey: whose association it claims to continue."""
+    epoch: int = 0
+    """Which key of its association this will be."""
+    window: PairingWindow | None = None
+    """Pairing: the code's window."""
+    state: PendingState = PendingState.READING
+    counter: int = 0
+    """Initiation counter, authenticated."""
+    key_id: bytes = b""
+    """The peer, once known."""
+    public: bytes = field(default=b"", repr=False)
+    """Its static public key."""
+    response: bytes | None = field(default=None, repr=False)
+    """What was answered; given again to an identical initiation (LK-26)."""
+    session: Session | None = None
+    """Transport keys, unproven."""
+    binding: bytes = b""
+    """Channel binding, once the keys exist."""
+    pair_secret: bytes = field(default=b"", repr=False)
+    """Pairing: 32 bytes, once message 3 was read."""
+    job: AnyJob | None = field(default=None, repr=False)
+
+
+class Responder:
+    """All pending handshakes of one machine."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        identity: Identity,
+        framing: Framing,
+        *,
+        key_source: KeySource,
+        new_index: Callable[[], int],
+        stats: HandshakeCounters,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._config = config
+        self._identity = identity
+        self._framing = framing
+        self._key_source = key_source
+        self._new_index = new_index
+        self._stats = stats
+        self._emit = emit
+        self._attempts = 0
+        self._by_attempt: OrderedDict[int, Pending] = OrderedDict()
+        self._by_index: dict[int, Pending] = {}
+        self._by_tag: dict[bytes, Pending] = {}
+        self._per_source: dict[bytes, int] = {}
+        self._floors: dict[bytes, int] = {}
+        """Counters confirmed by this machine, by key id: the directory may not have written them yet."""
+        self.outgoing: deque[Outgoing] = deque()
+
+    def __len__(self) -> int:
+        return len(self._by_attempt)
+
+    def by_index(self, index: int) -> Pending | None:
+        """Return the pending handshake that answers to an index."""
+        return self._by_index.get(index)
+
+    def by_tag(self, tag: bytes) -> Pending | None:
+        """Return the pending handshake that the identical initiation began."""
+        return self._by_tag.get(tag)
+
+    def newest(self) -> Pending | None:
+        """Return the handshake that began last."""
+        return next(reversed(self._by_attempt.values()), None)
+
+    # --- message 1 ------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        header: InitiationHeader,
+        offer: Offer,
+        message: bytes,
+        *,
+        mac_key: bytes,
+        psk0: PairingWindow | None,
+        address: Address | None,
+        tag: bytes,
+        expected_key_id: bytes | None,
+        epoch: int,
+        now: float,
+    ) -> None:
+        """Read message 1 (a job). The guards have been passed; the header names an allowed suite."""
+        noise = HandshakeState(
+            offer.noise(),
+            initiator=False,
+            key_source=self._key_source,
+            prologue=offer.prologue(),
+            s=self._identity.key(offer.suite.dh),
+            psks={PSK_POSITION[offer.kind]: psk0.psk0} if psk0 else {},
+        )
+        self._make_room(address, now)
+        self._attempts += 1
+        pending = Pending(
+            self._attempts, offer, header, self._new_index(), mac_key, noise, address, now,
+            tag=tag, expected_key_id=expected_key_id, epoch=epoch, window=psk0,
+        )  # fmt: skip
+        self._by_attempt[pending.attempt] = pending
+        self._by_index[pending.index] = pending
+        if tag:
+            self._by_tag[tag] = pending
+        self._count_source(address, 1)
+        self._post(pending, HandshakeJob(noise, lambda state: self._read_first(pending, state, message)))
+
+    def _read_first(self, pending: Pending, noise: HandshakeState, message: bytes) -> tuple[int, bytes]:
+        counter = read_initiation_payload_untrusted(noise.read_message(message), pending.header.sender)
+        response = b""
+        if pending.offer.kind is HandshakeKind.PAIRING:
+            response = noise.write_message(response_payload(pending.index))
+        return counter, response
+
+    def _first_read(self, pending: Pending, result: tuple[int, bytes], now: float) -> None:  # noqa: ARG002
+        pending.counter, response = result
+        if pending.offer.kind is HandshakeKind.PAIRING:
+            self._move(pending, PendingEvent.READ_PAIRING)
+            self._answer(pending, response)
+            return
+        self._move(pending, PendingEvent.READ_SESSION)
+        if not self._identify(pending):
+            return
+        if pending.expected_key_id not in {None, pending.key_id}:
+            self._stats.failed += 1  # one peer cannot continue another's association
+            self._drop(pending)
+            return
+        self._ask(pending)
+
+    # --- the node's word ------------------------------------------------------------------------
+
+    def accept(self, attempt: int, record: PeerRecord | None, now: float) -> None:
+        """Trust the peer of an attempt; ``record`` is what the directory holds (None only in a pairing).
+
+        Policy that needs no directory is applied here (LK-42, PR-20). A late answer is ignored.
+        """
+        pending = self._by_attempt.get(attempt)
+        if pending is None:
+            return
+        refusal = self._objection(pending, record, now)
+        if refusal is not None:
+            self.reject(attempt, refusal, now)
+        elif pending.state is PendingState.FINISH_IDENTIFIED:
+            self._move(pending, PendingEvent.ACCEPT)
+            self._emit(
+                PairingStored(
+                    attempt, pending.key_id, pending.public, pending.offer.suite.dh, self._config.roles[0],
+                    pending.pair_secret, pending.counter,
+                )
+            )  # fmt: skip
+        elif record is None:
+            raise UsageError("a session is accepted with the peer's record")
+        elif max(record.initiation_counter, self._floors.get(pending.key_id, 0)) >= pending.counter:
+            self._stats.stale_counters += 1
+            self._alarm(AlarmKind.STALE_COUNTER, pending)
+            self._drop(pending)
+        else:
+            self._write_second(pending, record)
+
+    def _objection(self, pending: Pending, record: PeerRecord | None, now: float) -> PolicyError | None:
+        if pending.window is not None and not pending.window.is_open(now):
+            return NotPairedError("the linking code has ended")
+        if record is None:
+            return None if pending.window else NotPairedError("no record of this peer")
+        if record.state is PeerState.REVOKED:
+            return RevokedError("this key was revoked")
+        if record.role is not self._config.roles[0]:
+            return RoleRefusedError("this peer was paired in another role")
+        return None
+
+    def reject(self, attempt: int, reason: PolicyError, now: float) -> None:
+        """Refuse the peer of an attempt: the precise reason stays here, a coarse hint goes out (LK-60)."""
+        pending = self._by_attempt.get(attempt)
+        if pending is None:
+            return
+        self._stats.refused += 1
+        for kind, alarm in _REFUSAL_ALARMS:
+            if isinstance(reason, kind):
+                self._alarm(alarm, pending)
+                break
+        if pending.state is PendingState.FINISH_IDENTIFIED and pending.window and pending.window.is_open(now):
+            self._stats.tries_refused += 1
+            if pending.window.count_refused_try():
+                self._alarm(AlarmKind.PAIRING_TRIES_USED, pending)
+        packet = self._framing.refused(RefusalCode.NOT_ALLOWED, pending.header.sender, pending.mac_key)
+        self.outgoing.append((packet, pending.address))
+        self._drop(pending)
+
+    # --- message 2 ------------------------------------------------------------------------------
+
+    def _write_second(self, pending: Pending, record: PeerRecord) -> None:
+        self._move(pending, PendingEvent.ACCEPT)
+        pending.noise.set_psk(PSK_POSITION[pending.offer.kind], record.pair_secret)
+
+        def step(noise: HandshakeState) -> tuple[bytes, SessionKeys]:
+            message = noise.write_message(response_payload(pending.index))
+            return message, session_keys(noise, pending.offer.suite, initiator=False)
+
+        self._post(pending, HandshakeJob(pending.noise, step))
+
+    def _second_written(self, pending: Pending, result: tuple[bytes, SessionKeys], now: float) -> None:
+        message, keys = result
+        self._use(pending, keys, now)
+        self._move(pending, PendingEvent.WRITTEN)
+        self._answer(pending, message)
+
+    def _use(self, pending: Pending, keys: SessionKeys, now: float) -> None:
+        pending.session = self._framing.session(
+            keys,
+            self._config,
+            index=pending.index,
+            peer_index=pending.header.sender,
+            epoch=pending.epoch,
+            now=now,
+        )
+        pending.binding = keys.binding
+
+    def _answer(self, pending: Pending, message: bytes) -> None:
+        header = codec.build(RESPONSE_HEADER, ReplyHeader(pending.index, pending.header.sender))
+        pending.response = self._framing.reply(header + message, pending.mac_key)
+        self.outgoing.append((pending.response, pending.address))
+
+    # --- message 3 (pairing) --------------------------------------------------------------------
+
+    def finish(self, pending: Pending, message: bytes) -> None:
+        """Read message 3 (a job), or answer a repeated one with the confirmation again (PR-33)."""
+        if pending.state is PendingState.CONFIRMED:
+            self._confirm_pairing(pending)
+        elif pending.state is PendingState.ANSWERED and pending.offer.kind is HandshakeKind.PAIRING:
+            self._move(pending, PendingEvent.FINISH)
+            self._stats.public_key_jobs += 1
+            self._post(pending, HandshakeJob(pending.noise, lambda noise: self._read_third(pending, noise, message)))
+
+    def _read_third(self, pending: Pending, noise: HandshakeState, message: bytes) -> tuple[SessionKeys, bytes]:
+        noise.read_message(message)
+        static = self._identity.key(pending.offer.suite.dh)
+        info = pair_secret_info(noise.remote_static or b"", static.public, self._config.roles)
+        pair_secret = noise.export_secret(info, PAIR_SECRET_BYTES)
+        return session_keys(noise, pending.offer.suite, initiator=False), pair_secret
+
+    def _third_read(self, pending: Pending, result: tuple[SessionKeys, bytes], now: float) -> None:
+        keys, pending.pair_secret = result
+        self._use(pending, keys, now)
+        self._move(pending, PendingEvent.READ_FINISH)
+        if self._identify(pending):
+            self._ask(pending)
+
+    def pairing_stored(self, attempt: int, now: float) -> None:
+        """Confirm a pairing that is on disk now (PR-30)."""
+        pending = self._by_attempt.get(attempt)
+        if pending is None:
+            return
+        self._move(pending, PendingEvent.STORED)
+        pending.created_s = now  # a fresh deadline for repeated message 3s
+        self._stats.paired += 1
+        self._floors.pop(pending.key_id, None)  # pairing heals a lost counter file (PR-12)
+        self._confirm_pairing(pending)
+
+    def _confirm_pairing(self, pending: Pending) -> None:
+        if pending.session is not None:
+            frame = codec.build(inner.PAIRING_CONFIRM, inner.PairingConfirm())
+            self.outgoing.append((pending.session.seal(frame), pending.address))
+
+    # --- proof and end --------------------------------------------------------------------------
+
+    def confirm(self, pending: Pending) -> None:
+        """Forget a session handshake whose keys a transport message has proven; older ones of the peer go too."""
+        self._move(pending, PendingEvent.TRANSPORT)
+        self._stats.confirmed += 1
+        self._floors[pending.key_id] = pending.counter
+        for other in list(self._by_attempt.values()):
+            if other.key_id == pending.key_id and other.counter <= pending.counter:
+                self._drop(other)
+
+    def complete(self, job: AnyJob, now: float) -> bool:
+        """Take the outcome of a job; False when its handshake is gone."""
+        pending = next((each for each in self._by_attempt.values() if each.job is job), None)
+        if pending is None:
+            return False
+        pending.job = None
+        try:
+            result = job.result()
+        except AerolinkError:
+            self._stats.failed += 1
+            if pending.state is PendingState.READING_FINISH:
+                self._move(pending, PendingEvent.BAD_FINISH)
+            else:
+                self._drop(pending)
+            return True
+        pending.noise = job.state
+        _COMPLETED[pending.state](self, pending, result, now)
+        return True
+
+    def next_deadline(self) -> float | None:
+        """Return when the oldest pending handshake expires."""
+        oldest = next(iter(self._by_attempt.values()), None)
+        return None if oldest is None else oldest.created_s + self._config.handshake_deadline_s
+
+    def handle_deadline(self, now: float) -> None:
+        """Forget what was never confirmed (LK-27)."""
+        for pending in list(self._by_attempt.values()):
+            if now >= pending.created_s + self._config.handshake_deadline_s:
+                if pending.state is not PendingState.CONFIRMED:
+                    self._stats.expired += 1
+                self._drop(pending)
+
+    def drop_pairings(self) -> None:
+        """Forget every pairing under way: its code has ended."""
+        for pending in list(self._by_attempt.values()):
+            if pending.offer.kind is HandshakeKind.PAIRING:
+                self._drop(pending)
+
+    def _identify(self, pending: Pending) -> bool:
+        public = pending.noise.remote_static or b""
+        pending.public = public
+        pending.key_id = key_id_of(pending.offer.suite.dh, public)
+        if public == self._identity.key(pending.offer.suite.dh).public:
+            self._stats.failed += 1  # our own key comes back: a reflection, not a peer
+            self._drop(pending)
+            return False
+        return True
+
+    def _ask(self, pending: Pending) -> None:
+        self._emit(
+            PeerIdentified(
+                pending.attempt, pending.key_id, pending.public, pending.offer.suite.dh, self._config.roles[0],
+                pending.offer.kind is HandshakeKind.PAIRING, pending.counter, pending.address,
+            )
+        )  # fmt: skip
+
+    def _post(self, pending: Pending, job: AnyJob) -> None:
+        pending.job = job
+        self._emit(WorkNeeded(job))
+
+    def _move(self, pending: Pending, event: PendingEvent) -> None:
+        pending.state = advance(PENDING, pending.state, event)
+
+    def _alarm(self, kind: AlarmKind, pending: Pending) -> None:
+        who = pending.key_id.hex() if pending.key_id else "unknown"
+        self._emit(Alarm(kind, f"device {who} from {pending.address or 'a stream'}"))
+
+    def _make_room(self, address: Address | None, now: float) -> None:
+        self.handle_deadline(now)
+        source = source_key(address) if address else b""
+        if address and self._per_source.get(source, 0) >= self._config.max_pending_per_source:
+            self._evict(lambda other: other.address is not None and source_key(other.address) == source)
+        if len(self._by_attempt) >= self._config.max_pending:
+            self._evict(lambda _: True)
+
+    def _evict(self, matches: Callable[[Pending], bool]) -> None:
+        victim = next((each for each in self._by_attempt.values() if matches(each)), None)
+        if victim is not None:
+            self._stats.evicted += 1
+            self._drop(victim)
+
+    def _count_source(self, address: Address | None, change: int) -> None:
+        if address is None:
+            return
+        source = source_key(address)
+        count = self._per_source.get(source, 0) + change
+        if count:
+            self._per_source[source] = count
+        else:
+            del self._per_source[source]
+
+    def _drop(self, pending: Pending) -> None:
+        del self._by_attempt[pending.attempt]
+        del self._by_index[pending.index]
+        if self._by_tag.get(pending.tag) is pending:
+            del self._by_tag[pending.tag]
+        self._count_source(pending.address, -1)
+
+
+_COMPLETED: Final[dict[PendingState, Callable[..., None]]] = {
+    PendingState.READING: Responder._first_read,
+    PendingState.WRITING: Responder._second_written,
+    PendingState.READING_FINISH: Responder._third_read,
+}
+
+
+def mac_keys(identity: Identity) -> dict[str, bytes]:
+    """Return the mac1 key of sessions for each of our static keys (LK-20)."""
+    return {dh: guard.mac1_key(key.public) for dh, key in identity.keys.items()}

@@ -1,0 +1,179 @@
+"""What the two responder machines share: offers, trust, confirmation (specs/1-link.md, 1.4; 2-pairing.md)."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from protocols import codec
+from protocols.crypto.keys import KeySource
+from protocols.crypto.suites import Suite
+from protocols.errors import AuthenticationError, PolicyError
+from protocols.events import DownReason, Job
+from protocols.guards import cookie as guard
+from protocols.guards.address import Address
+from protocols.link.config import Identity, LinkConfig
+from protocols.link.connection import Connection
+from protocols.link.framing import Framing
+from protocols.link.handshake import HandshakeJob, Offer
+from protocols.link.machine import Machine
+from protocols.link.peers import PeerRecord
+from protocols.link.responder import Pending, Responder, mac_keys
+from protocols.link.session import Session
+from protocols.pairing import PairingWindow
+from specs.datagram import INITIATION_HEADER, InitiationHeader
+from specs.registry import WIRE_VERSION, CloseCode, HandshakeKind, RefusalCode
+
+_unpack_header_untrusted: Final = codec.derive_unpack_untrusted(INITIATION_HEADER)
+
+
+def initiation_header_untrusted(data: bytes) -> InitiationHeader:
+    """Return an initiation's header; MalformedError. No construct here: floods come this way."""
+    return InitiationHeader(*_unpack_header_untrusted(data, 0))
+
+
+class ServerMachine(Machine):
+    """Base of Listener and StreamServer."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        identity: Identity,
+        framing: Framing,
+        *,
+        key_source: KeySource,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        super().__init__(entropy)
+        self._config = config
+        self._identity = identity
+        self._framing = framing
+        self._session_mac_keys = mac_keys(identity)
+        self._suites = {suite.id: suite for suite in config.suites}
+        self._window: PairingWindow | None = None
+        self._window_mac_key = b""
+        self._responder = Responder(
+            config,
+            identity,
+            framing,
+            key_source=key_source,
+            new_index=lambda: self._random_index(self._index_taken),
+            stats=self.handshakes,
+            emit=self._emit,
+        )
+
+    # --- what a node calls ----------------------------------------------------------------------
+
+    def open_pairing(self, window: PairingWindow) -> None:
+        """Let devices that know the window's code pair; replaces an earlier window.
+
+        Several machines (UDP and TCP) may share one window: its tries are counted together.
+        """
+        self.close_pairing()
+        self._window = window
+        self._window_mac_key = guard.mac1_key(window.code.secret)
+
+    def close_pairing(self) -> None:
+        """End the code now, and every pairing under way."""
+        self._window = None
+        self._responder.drop_pairings()
+
+    def accept(self, attempt: int, record: PeerRecord | None, now: float) -> None:
+        """Trust an identified peer: its record in a session, its record or None in a pairing."""
+        self._responder.accept(attempt, record, now)
+
+    def reject(self, attempt: int, reason: PolicyError, now: float) -> None:
+        """Refuse an identified peer."""
+        self._responder.reject(attempt, reason, now)
+
+    def pairing_stored(self, attempt: int, now: float) -> None:
+        """The peer is stored as pending (PR-30)."""
+        self._responder.pairing_stored(attempt, now)
+
+    def complete(self, job: Job, now: float) -> None:
+        if isinstance(job, HandshakeJob):
+            self._responder.complete(job, now)
+
+    # --- for subclasses -------------------------------------------------------------------------
+
+    def _pairing_window(self, now: float) -> PairingWindow | None:
+        """Return the window if it is open; end it if its time or tries are over (PR-22)."""
+        if self._window is not None and not self._window.is_open(now):
+            self.close_pairing()
+        return self._window
+
+    def _policy(self, header: InitiationHeader) -> Suite | RefusalCode:
+        """Return the suite, or why there will be no handshake: before any public-key work."""
+        if header.version != WIRE_VERSION:
+            return RefusalCode.VERSION
+        if header.suite not in self._suites:
+            return RefusalCode.SUITE
+        wanted = (self._config.link_type, *self._config.roles)
+        if (header.link_type, header.initiator_role, header.responder_role) != wanted:
+            return RefusalCode.NOT_ALLOWED
+        return self._suites[header.suite]
+
+    def _begin(
+        self, header: InitiationHeader, suite: Suite, message: bytes, *,
+        mac_key: bytes, address: Address | None, tag: bytes, continued: Connection | None, now: float,
+    ) -> None:  # fmt: skip
+        offer = Offer(suite, HandshakeKind(header.kind), self._config.link_type)
+        if continued is not None:
+            offer = Offer(suite, offer.kind, offer.link_type, continued.binding)
+        self.handshakes.public_key_jobs += 1
+        self._responder.begin(
+            header, offer, message,
+            mac_key=mac_key,
+            psk0=self._window if offer.kind is HandshakeKind.PAIRING else None,
+            address=address,
+            tag=tag,
+            expected_key_id=continued.key_id if continued else None,
+            epoch=(continued.sessions[0].epoch + 1) & 0xFF if continued else 0,
+            now=now,
+        )  # fmt: skip
+
+    def _prove_untrusted(self, pending: Pending, packet: bytes, address: Address | None, now: float) -> None:
+        """Try a transport packet on unproven keys: what opens confirms the handshake (LK-43)."""
+        session = pending.session
+        if session is None or pending.offer.kind is not HandshakeKind.SESSION:
+            return
+        try:
+            frame = session.open_untrusted(packet)
+        except AuthenticationError:
+            self.handshakes.failed += 1
+            if self._framing.datagram:
+                return
+            raise
+        self._responder.confirm(pending)
+        connection = self._establish(pending, session, address, now)
+        self._confirmed(connection, pending.counter)
+        connection.deliver_untrusted(session, frame, packet, address, now)
+
+    @abstractmethod
+    def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
+        """Put proven keys to use: in a new connection, or as the next keys of the one that they continue."""
+
+    def _new_connection(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
+        connection = Connection(
+            self._config,
+            suite=pending.offer.suite,
+            session=session,
+            binding=pending.binding,
+            key_id=pending.key_id,
+            role=self._config.roles[0],
+            initiator=False,
+            address=address,
+            entropy=self._entropy,
+            emit=self._emit_for,
+            now=now,
+        )
+        connection.announce(now - pending.created_s)
+        return connection
+
+    def _index_taken(self, index: int) -> bool:
+        return self._responder.by_index(index) is not None
+
+    def _replace(self, connections: Iterable[Connection], newcomer: Connection) -> None:
+        """End older associations of the same peer (LK-73)."""
+        for connection in connections:
+            if connection is not newcomer and connection.key_id == newcomer.key_id and connection.is_open:
+                connection.close(CloseCode.REPLACED, DownReason.REPLACED)

@@ -1,0 +1,180 @@
+"""The responder's machine for one accepted TCP stream (specs/1-link.md, LK-53 f.): a deadline instead of MACs."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from protocols import codec
+from protocols.crypto.keys import KeySource
+from protocols.errors import DecryptError, MalformedError, PeerError
+from protocols.events import DownReason, LinkDown
+from protocols.guards.address import Address
+from protocols.link.config import Identity, LinkConfig
+from protocols.link.connection import Connection, Packet
+from protocols.link.framing import RecordFraming, handshake_body_untrusted
+from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
+from protocols.link.machine import earliest
+from protocols.link.records import RecordBuffer
+from protocols.link.responder import Pending
+from protocols.link.server import ServerMachine, initiation_header_untrusted
+from protocols.link.session import Session
+from specs.datagram import FINISH_HEADER
+from specs.registry import MAC_BYTES, HandshakeKind, PacketType, RefusalCode
+
+_NO_TAG = b""
+
+
+class StreamServer(ServerMachine):
+    """Give it the bytes of one accepted stream; when :attr:`is_over`, close the stream."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        identity: Identity,
+        *,
+        key_source: KeySource,
+        entropy: Callable[[int], bytes],
+        now: float,
+    ) -> None:
+        super().__init__(config, identity, RecordFraming(), key_source=key_source, entropy=entropy)
+        self._records = RecordBuffer()
+        self._connection: Connection | None = None
+        self._outgoing: deque[Packet] = deque()
+        self._deadline_s: float | None = now + config.handshake_deadline_s
+        self._began = False
+        self._over = False
+
+    @property
+    def connection(self) -> Connection | None:
+        """The association, once it is up."""
+        return self._connection
+
+    # --- the pump's calls -----------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float, address: Address | None = None) -> None:  # noqa: ARG002
+        if self.is_over:
+            return
+        self._records.feed_untrusted(data)
+        try:
+            for record in self._records.records_untrusted(established=self._connection is not None):
+                self._record_untrusted(record, now)
+                if self.is_over:
+                    return
+        except DecryptError:
+            self._fail(DownReason.AUTHENTICATION)
+        except PeerError:
+            self.handshakes.malformed += 1
+            self._fail(DownReason.PROTOCOL)
+
+    def receive_end(self, now: float) -> None:  # noqa: ARG002
+        self._fail(DownReason.TRUNCATED)
+
+    def _packets(self, now: float) -> Iterator[Packet]:
+        while self._responder.outgoing:
+            yield self._responder.outgoing.popleft()
+        connection = self._connection
+        while connection is not None and (packet := connection.next_packet(now)) is not None:
+            yield packet
+
+    def connections(self) -> Iterable[Connection]:
+        return () if self._connection is None else (self._connection,)
+
+    def next_deadline(self) -> float | None:
+        if self.is_over:
+            return None
+        connection = self._connection.next_deadline() if self._connection else None
+        return earliest(self._deadline_s, self._responder.next_deadline(), connection)
+
+    def handle_deadline(self, now: float) -> None:
+        failed = self._deadline_s is not None and now >= self._deadline_s
+        if failed and self._connection is None:
+            self._fail(DownReason.TIMEOUT)
+            return
+        self._responder.handle_deadline(now)
+        if self._connection is not None:
+            self._connection.handle_deadline(now)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream should be closed, once what is to be sent has been."""
+        if self._connection is not None:
+            return self._connection.is_down
+        return self._over or (self._began and not len(self._responder))
+
+    # --- records --------------------------------------------------------------------------------
+
+    def _record_untrusted(self, record: bytes, now: float) -> None:
+        kind = record[2]
+        if kind == PacketType.DATA:
+            self._data_untrusted(record, now)
+        elif kind == PacketType.INITIATION:
+            self._initiation_untrusted(handshake_body_untrusted(record), now)
+        elif kind == PacketType.FINISH:
+            self._finish_untrusted(handshake_body_untrusted(record))
+        else:
+            raise MalformedError("a record that an initiator never sends")
+
+    def _initiation_untrusted(self, body: bytes, now: float) -> None:
+        self.handshakes.initiations += 1
+        header = initiation_header_untrusted(body)
+        continued = self._connection
+        if len(self._responder) or (continued is None) != (header.continues == 0):
+            raise MalformedError("one handshake at a time, and a new one only as a rekey")
+        if continued is not None and header.continues != continued.sessions[0].index:
+            raise MalformedError("a rekey of another session")
+        self._began = True
+        suite = self._policy(header)
+        window = self._pairing_window(now) if header.kind == HandshakeKind.PAIRING else None
+        mac_key = self._window_mac_key if window else next(iter(self._session_mac_keys.values()))
+        if isinstance(suite, RefusalCode):
+            self.handshakes.refused += 1
+            self._responder.outgoing.append((self._framing.refused(suite, header.sender, mac_key), None))
+            return
+        if header.kind == HandshakeKind.PAIRING and window is None:
+            self.handshakes.pairing_closed += 1
+            return
+        expected = lengths(suite, HandshakeKind(header.kind)).initiation - 2 * MAC_BYTES
+        if len(body) != expected:
+            raise MalformedError("an initiation of the wrong length")
+        if not window:
+            mac_key = self._session_mac_keys[suite.dh]
+        self._begin(
+            header, suite, body[INITIATION_HEADER_BYTES:],
+            mac_key=mac_key, address=None, tag=_NO_TAG, continued=continued, now=now,
+        )  # fmt: skip
+
+    def _finish_untrusted(self, body: bytes) -> None:
+        header = codec.parse_untrusted(FINISH_HEADER, body[:REPLY_HEADER_BYTES])
+        pending = self._responder.by_index(header.receiver)
+        if pending is None or header.sender != pending.header.sender:
+            raise MalformedError("a finish of another handshake")
+        if len(body) != lengths(pending.offer.suite, pending.offer.kind).finish - MAC_BYTES:
+            raise MalformedError("a finish of the wrong length")
+        self._responder.finish(pending, body[REPLY_HEADER_BYTES:])
+
+    def _data_untrusted(self, record: bytes, now: float) -> None:
+        connection = self._connection
+        if connection is not None and record[3] == connection.sessions[0].epoch:
+            connection.packet_untrusted(connection.sessions[0], record, None, now)
+            return
+        pending = self._responder.newest()
+        if pending is not None and pending.offer.kind is HandshakeKind.PAIRING:
+            self._fail(DownReason.CLOSED)  # the initiator's close, or nothing that matters: the pairing is over
+        elif pending is None or record[3] != pending.epoch or pending.session is None:
+            raise MalformedError("a record of an epoch that has no key")
+        else:
+            self._prove_untrusted(pending, record, None, now)
+
+    def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
+        self._deadline_s = None
+        if self._connection is not None:
+            self._connection.install(session, now)
+            return self._connection
+        self._connection = self._new_connection(pending, session, address, now)
+        return self._connection
+
+    def _fail(self, reason: DownReason) -> None:
+        if self._connection is not None:
+            self._connection.end(reason)
+        elif not self._over:
+            self._over = True
+            self._emit(LinkDown(reason))

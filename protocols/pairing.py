@@ -1,0 +1,96 @@
+"""Linking codes, the pairing window and the pair secret (specs/2-pairing.md)."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from protocols.crypto.kdf import hkdf_sha256
+from protocols.errors import CodeFormatError
+from specs.registry import CODE_LIFETIME_S, CODE_TRIES, LINKING_CODE_BYTES, Role
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CHARACTERS: Final = 28
+_CHECK_BITS: Final = 12
+_LOOKALIKES: Final = str.maketrans({"O": "0", "I": "1", "L": "1", " ": "", "-": "", "\u2010": "", "\u2013": ""})
+_PAIR_SECRET_LABEL: Final = b"Aerolink pair secret v1"
+
+
+def _checksum(code: bytes) -> int:
+    digest = hashlib.sha256(b"Aerolink linking code v1" + code).digest()
+    return int.from_bytes(digest[:2], "big") >> (16 - _CHECK_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkingCode:
+    """128 random bits that a person carries from one device to the other (PR-1)."""
+
+    secret: bytes = field(repr=False)
+    """16 bytes."""
+
+    @classmethod
+    def generate(cls, entropy: Callable[[int], bytes]) -> "LinkingCode":
+        """Make a new code from the operating system's randomness."""
+        return cls(entropy(LINKING_CODE_BYTES))
+
+    @classmethod
+    def parse(cls, typed: str) -> "LinkingCode":
+        """Read what a person typed (PR-3); CodeFormatError names the kind of mistake, never the text."""
+        text = typed.strip().upper().translate(_LOOKALIKES)
+        if len(text) != _CHARACTERS:
+            raise CodeFormatError(
+                f"a linking code has {_CHARACTERS} characters in seven groups of four; this has {len(text)}"
+            )
+        number = 0
+        for character in text:
+            value = _ALPHABET.find(character)
+            if value < 0:
+                raise CodeFormatError("a linking code has digits and letters only, without U")
+            number = number << 5 | value
+        code = (number >> _CHECK_BITS).to_bytes(LINKING_CODE_BYTES, "big")
+        if number & ((1 << _CHECK_BITS) - 1) != _checksum(code):
+            raise CodeFormatError("the linking code has a typing mistake: its checksum does not fit")
+        return cls(code)
+
+    def text(self) -> str:
+        """Seven groups of four characters (PR-2): show it to the user, nowhere else."""
+        number = int.from_bytes(self.secret, "big") << _CHECK_BITS | _checksum(self.secret)
+        characters = [_ALPHABET[number >> shift & 31] for shift in range(5 * (_CHARACTERS - 1), -1, -5)]
+        return "-".join("".join(characters[start : start + 4]) for start in range(0, _CHARACTERS, 4))
+
+    def psk0(self) -> bytes:
+        """Return the pre-shared key of the pairing handshake (PR-10), 32 bytes."""
+        return hkdf_sha256(self.secret, salt=b"", info=b"psk0", length=32)
+
+
+def pair_secret_info(initiator: bytes, responder: bytes, roles: tuple[Role, Role]) -> bytes:
+    """Return HKDF's info for the pair secret (PR-11): label, both static keys, both roles."""
+    return _PAIR_SECRET_LABEL + initiator + responder + bytes(roles)
+
+
+class PairingWindow:
+    """The time in which one code may be used, and the tries that it has left (PR-4, PR-20 f.)."""
+
+    __slots__ = ("_psk0", "code", "expires_s", "tries_left")
+
+    def __init__(
+        self, code: LinkingCode, now: float, lifetime_s: float = CODE_LIFETIME_S, tries: int = CODE_TRIES
+    ) -> None:
+        self.code: Final = code
+        self.expires_s: Final = now + lifetime_s
+        self.tries_left = tries
+        self._psk0: Final = code.psk0()
+
+    @property
+    def psk0(self) -> bytes:
+        """Pre-shared key of this window's handshakes."""
+        return self._psk0
+
+    def is_open(self, now: float) -> bool:
+        """Whether a pairing may still begin or finish."""
+        return now < self.expires_s and self.tries_left > 0
+
+    def count_refused_try(self) -> bool:
+        """Count a try that was refused; True when it was the last and the code has ended."""
+        self.tries_left -= 1
+        return self.tries_left == 0
