@@ -213,13 +213,13 @@ def _check_static(protocol: NoiseProtocol, s: StaticKey | None, *, needed: bool)
         raise UsageError(f"{protocol.name} needs a local static key")
     if s is not None and s.dh != protocol.dh.name:
         raise UsageError(f"the static key is of {s.dh}, the protocol of {protocol.dh.name}")
+    if s is not None and len(s.public) != protocol.dh.public_length:  # of a foreign object, e.g. a TPM's
+        raise KeyFormatError(f"a public key of {s.dh} has {protocol.dh.public_length} bytes")
 
 
 def _check_remote(protocol: NoiseProtocol, rs: bytes | None, *, needed: bool) -> None:
     if (rs is not None) != needed:
-        raise UsageError(
-            f"{protocol.name}: the peer's static key is {'missing' if needed else 'not known before'}"
-        )
+        raise UsageError(f"{protocol.name}: the peer's static key is {'missing' if needed else 'not known before'}")
     if rs is not None:
         try:
             protocol.dh.check_public(rs)

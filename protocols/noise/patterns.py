@@ -128,9 +128,7 @@ def _row(name: str, pre_i: str, pre_r: str, messages: str) -> Pattern:
     return Pattern(name, _tokens(pre_i), _tokens(pre_r), tuple(_tokens(text) for text in messages.split("/")))
 
 
-PATTERNS: Final[Mapping[str, Pattern]] = MappingProxyType(
-    {name: _row(name, *row) for name, row in _ROWS.items()}
-)
+PATTERNS: Final[Mapping[str, Pattern]] = MappingProxyType({name: _row(name, *row) for name, row in _ROWS.items()})
 
 _NAME: Final = re.compile(r"([A-Z][A-Z0-9]*)([a-z][a-z0-9]*(?:\+[a-z][a-z0-9]*)*)?")
 _PSK: Final = re.compile(r"psk([0-9])")

@@ -95,9 +95,7 @@ def _overheads(pattern: Pattern, dh: DhFunction, kem: Kem | None) -> tuple[int, 
         sizes |= {Token.E1: kem.public_length, Token.EKEM1: kem.ciphertext_length}
     has_psk, has_key, result = bool(pattern.psk_positions), False, list[int]()
     for message in pattern.messages:
-        length, has_key = _walk(
-            message, has_key=has_key, has_psk=has_psk, sizes=sizes, e_length=dh.public_length
-        )
+        length, has_key = _walk(message, has_key=has_key, has_psk=has_psk, sizes=sizes, e_length=dh.public_length)
         result.append(length)
     return tuple(result)
 

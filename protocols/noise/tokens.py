@@ -23,9 +23,7 @@ class Setup:
 
     __slots__ = ("initiator", "key_source", "protocol", "psks", "s")
 
-    def __init__(
-        self, protocol: NoiseProtocol, *, initiator: bool, key_source: KeySource, s: StaticKey | None
-    ) -> None:
+    def __init__(self, protocol: NoiseProtocol, *, initiator: bool, key_source: KeySource, s: StaticKey | None) -> None:
         self.protocol = protocol
         self.initiator = initiator
         self.key_source = key_source

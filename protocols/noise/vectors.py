@@ -155,9 +155,7 @@ def _key_source(vector: Vector, protocol: NoiseProtocol, side: str) -> FixedKeyS
     return FixedKeySource(dh, [seed], [(secret, ciphertext)])
 
 
-def _converse(
-    a: HandshakeState, b: HandshakeState, messages: list[tuple[bytes, bytes]], *, exact: bool
-) -> None:
+def _converse(a: HandshakeState, b: HandshakeState, messages: list[tuple[bytes, bytes]], *, exact: bool) -> None:
     transport: tuple[tuple[CipherState, CipherState], tuple[CipherState, CipherState]] | None = None
     for index, (payload, ciphertext) in enumerate(messages):
         if not a.is_finished:
