@@ -121,16 +121,14 @@ def list_peers(state_dir: Path, output: Output) -> int:
         elif not peers:
             output.tell("no paired devices", {})
         else:
-            rows = [
-                [p.name or "-", p.role.name.lower(), _state(p), fingerprint_text(p.key_id)] for p in peers
-            ]
+            rows = [[p.name or "-", p.role.name.lower(), _state(p), fingerprint_text(p.key_id)] for p in peers]
             output.table(["name", "role", "state", "fingerprint"], rows)
 
     return output.run(action)
 
 
 def revoke(state_dir: Path, fingerprint: str, output: Output) -> int:
-    """Mark a paired device revoked, by its fingerprint or the beginning of it; the node must not be running."""
+    """Mark a paired device revoked, by (the beginning of) its fingerprint; the node must not be running."""
 
     def action() -> None:
         with StateDir.open(state_dir) as state:

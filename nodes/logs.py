@@ -30,9 +30,7 @@ class LinkLogger(logging.LoggerAdapter[logging.Logger]):
     def __init__(self, logger: logging.Logger, link: str) -> None:
         super().__init__(logger, {"link": link})
 
-    def process(
-        self, msg: object, kwargs: MutableMapping[str, Any]
-    ) -> tuple[object, MutableMapping[str, Any]]:
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
         return msg, kwargs
 

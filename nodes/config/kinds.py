@@ -185,8 +185,8 @@ def shown(value: object) -> str:
 def _short(value: float | str) -> str:
     if isinstance(value, int) and abs(value) > 10**18:
         return "so large a number"  # and str() refuses more than 4,300 digits
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + '..."'
+    text = "".join(c if c.isprintable() else "?" for c in json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= 60 else text[:56] + '..."'
 
 
 def hint(word: object, known: Iterable[str]) -> str:

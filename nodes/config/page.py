@@ -71,9 +71,7 @@ def _field_docs() -> dict[tuple[str, str], str]:
         if isinstance(cls, ast.ClassDef):
             for field, text in zip(cls.body, cls.body[1:], strict=False):
                 match field, text:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
-                        value=ast.Constant(value=str(doc))
-                    ):
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(doc))):
                         docs[cls.name, name] = " ".join(doc.split())
                     case _:
                         pass

@@ -23,16 +23,12 @@ def contradictions(config: Config, given: Collection[Where]) -> Iterator[tuple[W
     role = config.node.role
     for (table, key), wanted in _FOR_ROLE.items():
         if (table, key) in given and role is not wanted:
-            text = (
-                f'"{key}" in [{table}] is for role "{wanted.name.lower()}", and this is "{role.name.lower()}"'
-            )
+            text = f'"{key}" in [{table}] is for role "{wanted.name.lower()}", and this is "{role.name.lower()}"'
             yield (table, key), text
     keepalive_s, dead_after_s = config.limits.keepalive_s, config.limits.dead_after_s
     if keepalive_s >= dead_after_s:
         key = "dead_after_s" if ("limits", "dead_after_s") in given else "keepalive_s"
-        text = (
-            f'"dead_after_s" in [limits], {dead_after_s:g}, must be more than "keepalive_s", {keepalive_s:g}'
-        )
+        text = f'"dead_after_s" in [limits], {dead_after_s:g}, must be more than "keepalive_s", {keepalive_s:g}'
         yield ("limits", key), text
     if config.flight.model and config.flight.replay is not None:
         yield ("flight", "model"), '"model" and "replay" in [flight] exclude each other: remove one'

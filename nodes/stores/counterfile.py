@@ -57,9 +57,7 @@ class CounterFile:
         return CounterBlock(first=life.next, count=count, epoch=life.epoch)
 
     def _write(self, lives: dict[str, _Life]) -> None:
-        self._document.write(
-            {dh: {"epoch": life.epoch.hex(), "next": life.next} for dh, life in lives.items()}
-        )
+        self._document.write({dh: {"epoch": life.epoch.hex(), "next": life.next} for dh, life in lives.items()})
 
 
 class FileCounterStore:

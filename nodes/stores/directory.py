@@ -15,13 +15,14 @@ import stat
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 from protocols.errors import ConfigError, StorageError, UnsupportedError, UsageError
 
 MAX_FILE_BYTES: Final = 4_194_304
 """A larger file is none of ours; larger content is refused before it is written."""
 LOCK_NAME: Final = "lock"
+_POSIX: Final = os.name == "posix"
 _TEMPORARY: Final = ".tmp"
 _OPEN: Final = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _REMEDIES: Final = {
@@ -46,7 +47,7 @@ class PrivateDirectory:
     @classmethod
     def open(cls, path: Path, *, create: bool = False, read_only: bool = False) -> Self:
         """Open a folder, and lock it unless ``read_only``; ConfigError, StorageError."""
-        if os.name != "posix":
+        if not _POSIX:
             raise UnsupportedError("a state folder needs a POSIX system; embed a store of your own instead")
         with contextlib.ExitStack() as undo:
             fd = _open_folder(path, create=create)
@@ -92,17 +93,17 @@ class PrivateDirectory:
                 if error.errno == errno.ELOOP:
                     raise ConfigError(f"{path} is a symbolic link: put the file itself there") from None
                 raise _failed(path, "read", error) from None
-            with os.fdopen(fd, "rb") as file:
+            try:
                 _check_private(path, os.fstat(fd))
-                return _content(path, file)
+                return _content(path, fd)
+            finally:
+                os.close(fd)
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file, durably; StorageError, and then the old content is still there."""
         path = self.path / name
         if len(content) > MAX_FILE_BYTES:
-            raise StorageError(
-                f"{path} would exceed {MAX_FILE_BYTES} bytes: remove devices that are not used"
-            )
+            raise StorageError(f"{path} would exceed {MAX_FILE_BYTES} bytes: remove devices that are not used")
         with self._busy:
             self._check_open()
             if self.read_only:
@@ -199,13 +200,15 @@ def _check_owner(path: Path, info: os.stat_result) -> None:
         raise ConfigError(f"{path} belongs to user {info.st_uid}: run as that user, or chown it")
 
 
-def _content(path: Path, file: BinaryIO) -> bytes:
+def _content(path: Path, fd: int) -> bytes:
+    content = b""
     try:
-        content = file.read(MAX_FILE_BYTES + 1)
+        while part := os.read(fd, MAX_FILE_BYTES):
+            content += part
+            if len(content) > MAX_FILE_BYTES:
+                raise StorageError(f"{path} has more than {MAX_FILE_BYTES} bytes: it is no file of this node")
     except OSError as error:
         raise _failed(path, "read", error) from None
-    if len(content) > MAX_FILE_BYTES:
-        raise StorageError(f"{path} has more than {MAX_FILE_BYTES} bytes: it is no file of this node")
     return content
 
 

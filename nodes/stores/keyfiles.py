@@ -43,9 +43,7 @@ class KeyFiles:
     def generate(self, dh: str, *, force: bool = False) -> SoftwareKey:
         """Make and store a new key; ConfigError if there is one already, unless ``force`` replaces it."""
         if not force and self.exists(dh):
-            raise ConfigError(
-                f"{self.path(dh)} exists; replacing it ends every pairing made with it (--force)"
-            )
+            raise ConfigError(f"{self.path(dh)} exists; replacing it ends every pairing made with it (--force)")
         key = SystemKeySource().dh_key(dh)
         self._directory.write(_name(dh), private_key_pem(key))
         return key

@@ -43,9 +43,7 @@ class _Entry:
 class PeerFiles:
     """The two files, for callers that may block. Not for two threads at a time."""
 
-    def __init__(
-        self, directory: PrivateDirectory, new_pairing_name: Callable[[], str] = _new_pairing_name
-    ) -> None:
+    def __init__(self, directory: PrivateDirectory, new_pairing_name: Callable[[], str] = _new_pairing_name) -> None:
         self._directory = directory
         self._new_pairing_name = new_pairing_name
         again = "restore it from a backup, or remove it and pair the devices again"
@@ -83,9 +81,7 @@ class PeerFiles:
         raised: dict[bytes, _Entry] = {}
         for key_id, counter in counters.items():
             entry = entries.get(key_id)
-            if (
-                check_counter(counter) and entry and counter > entry.record.initiation_counter
-            ):  # never if lost
+            if check_counter(counter) and entry and counter > entry.record.initiation_counter:  # never if lost
                 record = replace(entry.record, initiation_counter=counter)
                 raised[key_id] = replace(entry, record=record)
         if raised:
