@@ -376,9 +376,7 @@ class Ping:
     """Chosen by the sender of the ``PING``."""
 
 
-PING: Final = Format(
-    "ping", Ping, construct.Struct(_kind(InnerType.PING), reserved(1), reserved(2), "id" / u32)
-)
+PING: Final = Format("ping", Ping, construct.Struct(_kind(InnerType.PING), reserved(1), reserved(2), "id" / u32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,9 +387,7 @@ class Pong:
     """The ping's."""
 
 
-PONG: Final = Format(
-    "pong", Pong, construct.Struct(_kind(InnerType.PONG), reserved(1), reserved(2), "id" / u32)
-)
+PONG: Final = Format("pong", Pong, construct.Struct(_kind(InnerType.PONG), reserved(1), reserved(2), "id" / u32))
 
 
 @dataclass(frozen=True, slots=True)

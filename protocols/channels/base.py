@@ -1,0 +1,158 @@
+"""What the multiplexer knows of a channel, whatever its class, and the numbers that it reports."""
+
+from collections.abc import Callable, Mapping, Sized
+from dataclasses import dataclass, field
+from typing import Final
+
+from protocols.errors import UsageError
+from protocols.events import ChannelEvent, Sendable
+from protocols.link.recovery import CongestionWindow, RttEstimator
+from specs.registry import ChannelId, InnerType
+
+LAST_SEQUENCE: Final = 2**32 - 2
+"""A sequence never wraps (CH-11), and an ACK's ``next`` must be able to name the one behind the last."""
+U32: Final = 0xFFFF_FFFF
+ReceiveUntrusted = Callable[[bytes, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassStats:
+    """What became of the messages of one class since the association began."""
+
+    sent: int = 0
+    """Messages that left whole, the first time (``bulk``: chunks)."""
+    received: int = 0
+    """Messages delivered to the user's queue (``bulk``: chunks taken)."""
+    dropped: int = 0
+    """Messages given up in a queue here, for a newer one or for want of room; and late or doubled arrivals."""
+    stale: int = 0
+    """``control`` only: arrived, but older than their lifetime (CH-12)."""
+    lost: int = 0
+    """``stream``: messages that never became whole; ``command``, ``bulk``: units, chunks found missing."""
+    retransmitted: int = 0
+    """Units or chunks sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelsStats:
+    """One row per class; channels of the same class are added up."""
+
+    control: ClassStats
+    """Newest wins, with a lifetime."""
+    command: ClassStats
+    """Reliable messages."""
+    state: ClassStats
+    """Newest wins per key."""
+    stream: ClassStats
+    """Unreliable, fragmented messages."""
+    bulk: ClassStats
+    """Transfers, counted in chunks."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """The growing form of :class:`ClassStats`, one per channel."""
+
+    sent: int = 0
+    """See :class:`ClassStats`."""
+    received: int = 0
+    """See :class:`ClassStats`."""
+    dropped: int = 0
+    """See :class:`ClassStats`."""
+    stale: int = 0
+    """See :class:`ClassStats`."""
+    lost: int = 0
+    """See :class:`ClassStats`."""
+    retransmitted: int = 0
+    """See :class:`ClassStats`."""
+
+
+@dataclass(slots=True)
+class Path:
+    """What all channels of a link share: their way to the peer."""
+
+    rtt: RttEstimator
+    """Round trip and timeout."""
+    congestion: CongestionWindow
+    """Window of all bulk transfers together."""
+    reliable: bool
+    """The carrier loses nothing and keeps the order: no timers, no loss detection."""
+    max_frame_bytes: int
+    """Largest inner frame, header included."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Something that may have a frame to send; the multiplexer asks the sources in order of priority."""
+
+    queue: Sized
+    """Empty: there is nothing to ask for. Looked at before the call, since most sources are idle."""
+    take: Callable[[float], bytes | None]
+    """The next frame, or None if none may leave now."""
+    ready: Callable[[float], bool]
+    """Whether ``take`` would give one."""
+
+
+def always(_now: float) -> bool:
+    """``ready`` of a source that gives whatever its queue holds."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """How a channel is wired into the multiplexer."""
+
+    source: Source
+    """Frames at the priority of the channel's class."""
+    receivers: Mapping[InnerType, ReceiveUntrusted]
+    """Who takes which inner type of this channel."""
+    events: Sized
+    """Not empty: ``next_event`` has something."""
+    next_event: Callable[[], ChannelEvent | None]
+    """The next event; None if what stood in ``events`` came to nothing."""
+    acknowledgements: Source | None = None
+    """Frames that go before ``state`` (CH-3)."""
+
+
+@dataclass(slots=True, eq=False)
+class ChannelBase:
+    """A channel of any class; each class is one module of this package."""
+
+    id: ChannelId
+    """Number on the wire."""
+    path: Path
+    """Shared by the channels of the link."""
+    counters: Counters = field(default_factory=Counters, init=False)
+    """Its share of the statistics."""
+
+    def ports(self) -> Ports:
+        """Its sources and receivers; asked once."""
+        raise NotImplementedError
+
+    def send(self, message: Sendable, now: float) -> int:
+        """Queue a message, or raise and change nothing."""
+        raise NotImplementedError
+
+    def room(self) -> int:
+        """What ``send`` would take now: messages, bytes or transfers, as the class counts."""
+        raise NotImplementedError
+
+    def shrink(self) -> None:
+        """``path.max_frame_bytes`` fell: what is queued and no longer fits is cut anew, or dropped and counted."""
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_deadline`` has something to do."""
+        return None
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due."""
+
+    def take_sequence(self, sequence: int) -> int:
+        """``sequence`` if it may still be used (CH-11)."""
+        if sequence > LAST_SEQUENCE:
+            raise UsageError("the channel's sequence is used up: end the association")
+        return sequence
+
+    def wrong_message(self, message: Sendable) -> UsageError:
+        """The caller chose a channel of another class."""
+        return UsageError(f"{type(message).__name__} does not fit the class of channel {self.id.name}")

@@ -1,0 +1,220 @@
+"""The receiving half of a `bulk` channel: offers, chunks, and the end of transfers (CH-51 to CH-54, CH-56)."""
+
+import struct
+from collections import OrderedDict, deque
+from typing import Final
+
+from protocols.channels.base import Counters, Source, always
+from protocols.channels.incoming import Incoming, Receiving
+from protocols.channels.limits import MAX_ENDED_TRANSFERS, MAX_TRANSFERS
+from protocols.codec import build, derive_struct, parse_untrusted
+from protocols.errors import MalformedError, ProtocolViolationError, UsageError
+from protocols.events import (
+    AcceptBulk,
+    BulkEnded,
+    BulkOffered,
+    BulkReceived,
+    BulkStatus,
+    ChannelEvent,
+    EndBulk,
+)
+from specs.inner import BULK_ACCEPT, BULK_DONE, BULK_HEADER, BULK_OFFER, BulkAccept, BulkDirection, BulkDone
+from specs.registry import MAX_BULK_BYTES, ChannelId, InnerType
+
+_HEADER: Final = derive_struct(BULK_HEADER)
+_MAX_NEWS: Final = 4 * MAX_TRANSFERS
+"""Offers and ends that the user has not taken; beyond, new offers are refused (CH-4)."""
+
+
+class BulkReceiver:
+    """Transfers that the peer offered on one channel."""
+
+    def __init__(self, channel: ChannelId, counters: Counters) -> None:
+        self._channel = channel
+        self._counters = counters
+        self._transfers: dict[int, Incoming] = {}
+        self._ended: OrderedDict[int, BulkStatus] = OrderedDict()
+        self._replies: OrderedDict[tuple[InnerType, int], None] = OrderedDict()
+        self._news = 0
+        self.events: deque[ChannelEvent | Incoming] = deque()
+        """What the user has not taken; a transfer stands for its next piece, or for its completion."""
+
+    def source(self) -> Source:
+        """ACCEPT, BULK_ACK and DONE; each is built when it leaves, from what is known then."""
+        return Source(self._replies, self._take_reply, always)
+
+    # --- the user -----------------------------------------------------------------------------
+
+    def emit(self, event: ChannelEvent) -> None:
+        """Queue an event; also for the sending half, so that both keep their order."""
+        self._news += 1
+        self.events.append(event)
+
+    def next_event(self) -> ChannelEvent | None:
+        """The next event; None if its transfer ended meanwhile."""
+        head = self.events.popleft()
+        if not isinstance(head, Incoming):
+            self._news -= 1
+            return head
+        piece = head.take_piece()
+        if piece is not None:
+            self._acknowledge(head)
+            return piece
+        if head.state is Receiving.CHECKED:
+            head.state = Receiving.TOLD
+            return BulkReceived(self._channel, head.offer.transfer)
+        return None
+
+    def accept(self, message: AcceptBulk) -> None:
+        """Answer an offer; nothing if it has ended meanwhile."""
+        transfer = self._find(message.transfer)
+        if transfer is None:
+            return
+        if transfer.state is not Receiving.OFFERED:
+            raise UsageError("the transfer has been accepted already")
+        if memoryview(message.prefix).nbytes > transfer.offer.size:
+            raise UsageError("the prefix is larger than the object")
+        transfer.accept(message.prefix)
+        self._reply(InnerType.BULK_ACCEPT, message.transfer)
+        self._reply(InnerType.BULK_ACK, message.transfer)  # opens the window
+        self._check_whole(transfer)
+
+    def end(self, message: EndBulk) -> None:
+        """The user's last word; nothing if it has ended meanwhile."""
+        transfer = self._find(message.transfer)
+        if message.status is BulkStatus.HASH_MISMATCH:
+            raise UsageError("a wrong hash is found and reported without help")
+        if transfer is None:
+            return
+        if message.status is BulkStatus.OK and transfer.state is not Receiving.TOLD:
+            raise UsageError("OK only after BulkReceived (CH-56)")
+        self._finish(transfer, message.status)
+
+    def _find(self, number: int) -> Incoming | None:
+        transfer = self._transfers.get(number)
+        if transfer is None and number not in self._ended:
+            raise UsageError("no such transfer")
+        return transfer
+
+    # --- the sender of the object -------------------------------------------------------------
+
+    def offer_untrusted(self, frame: bytes, now: float) -> None:  # noqa: ARG002
+        """BULK_OFFER; a repeated one is answered as before (CH-51)."""
+        offer = parse_untrusted(BULK_OFFER, frame)
+        known = self._transfers.get(offer.transfer)
+        if known is not None and known.offer != offer:
+            raise ProtocolViolationError("bulk offer: transfer number used twice (CH-50)")
+        if offer.transfer in self._ended:
+            self._reply(InnerType.BULK_DONE, offer.transfer)
+        elif known is None:
+            transfer = Incoming(offer, self.events.append)
+            self._transfers[offer.transfer] = transfer
+            if self._refuses(transfer):
+                self._close(transfer, BulkStatus.REFUSED)
+            else:
+                self.emit(BulkOffered(self._channel, offer.transfer, offer.name, offer.size, offer.sha256))
+        elif known.state is not Receiving.OFFERED:
+            self._reply(InnerType.BULK_ACCEPT, offer.transfer)
+            self._reply(InnerType.BULK_ACK, offer.transfer)
+
+    def _refuses(self, transfer: Incoming) -> bool:
+        too_many = len(self._transfers) > MAX_TRANSFERS or self._news >= _MAX_NEWS
+        return too_many or transfer.offer.size > MAX_BULK_BYTES
+
+    def chunk_untrusted(self, frame: bytes, now: float) -> None:
+        """A chunk of the object."""
+        try:
+            _, _, number, packet, start = _HEADER.unpack_from(frame)
+        except struct.error:
+            raise MalformedError("bulk: too short") from None
+        transfer = self._transfers.get(number)
+        if transfer is None:
+            self._late_chunk_untrusted(number)
+            return
+        is_new = transfer.chunk_untrusted(packet, start, frame[_HEADER.size :], now)
+        self._counters.received += is_new
+        self._counters.dropped += not is_new
+        self._acknowledge(transfer)
+        if is_new:
+            self._check_whole(transfer)
+
+    def _late_chunk_untrusted(self, number: int) -> None:
+        if number not in self._ended:
+            raise ProtocolViolationError("bulk: chunk of a transfer that was never offered (CH-51)")
+        self._counters.dropped += 1
+        self._reply(InnerType.BULK_DONE, number)  # CH-56
+
+    def done_untrusted(self, done: BulkDone) -> None:
+        """BULK_DONE from the sender: a cancellation, repeated until we confirm it."""
+        if done.status != BulkStatus.CANCELLED.value:
+            raise ProtocolViolationError("bulk done: the sender of an object can only cancel (CH-56)")
+        transfer = self._transfers.get(done.transfer)
+        if transfer is not None:
+            self._finish(transfer, BulkStatus.CANCELLED)
+            return
+        if done.transfer not in self._ended:  # the offer was lost, or is still on its way: it comes too late
+            self._remember(done.transfer, BulkStatus.CANCELLED)
+        self._reply(InnerType.BULK_DONE, done.transfer)
+
+    def _check_whole(self, transfer: Incoming) -> None:
+        if transfer.state is not Receiving.ACCEPTED or not transfer.is_whole():
+            return
+        if transfer.hash_is_right():
+            transfer.state = Receiving.CHECKED
+            self.events.append(transfer)
+        else:
+            self._finish(transfer, BulkStatus.HASH_MISMATCH)
+
+    def _finish(self, transfer: Incoming, status: BulkStatus) -> None:
+        """It is over: tell both."""
+        self._close(transfer, status)
+        self.emit(BulkEnded(self._channel, transfer.offer.transfer, incoming=True, status=status))
+
+    def _close(self, transfer: Incoming, status: BulkStatus) -> None:
+        number = transfer.offer.transfer
+        transfer.end()
+        del self._transfers[number]
+        self._remember(number, status)
+        for kind in (InnerType.BULK_ACCEPT, InnerType.BULK_ACK):
+            self._replies.pop((kind, number), None)
+        self._reply(InnerType.BULK_DONE, number)
+
+    def _remember(self, number: int, status: BulkStatus) -> None:
+        self._ended[number] = status
+        if len(self._ended) > MAX_ENDED_TRANSFERS:
+            oldest = self._ended.popitem(last=False)[0]
+            self._replies.pop((InnerType.BULK_DONE, oldest), None)
+
+    # --- replies ------------------------------------------------------------------------------
+
+    def _reply(self, kind: InnerType, number: int) -> None:
+        self._replies[kind, number] = None
+
+    def _acknowledge(self, transfer: Incoming) -> None:
+        if transfer.ack_due:
+            self._reply(InnerType.BULK_ACK, transfer.offer.transfer)
+
+    def _take_reply(self, now: float) -> bytes:  # noqa: ARG002  the multiplexer's signature
+        (kind, number), _ = self._replies.popitem(last=False)
+        if kind is InnerType.BULK_ACK:
+            return self._transfers[number].ack_frame()
+        if kind is InnerType.BULK_ACCEPT:
+            return self._accept_frame(number)
+        done = BulkDone(self._channel, number, self._ended[number].value, BulkDirection.FROM_RECEIVER)
+        return build(BULK_DONE, done)
+
+    def _accept_frame(self, number: int) -> bytes:
+        offset = self._transfers[number].accepted_from
+        return build(BULK_ACCEPT, BulkAccept(self._channel, number, offset))
+
+    # --- timer --------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """When a single chunk has waited long enough for a second one (CH-54)."""
+        return min((each.ack_at for each in self._transfers.values() if each.ack_at is not None), default=None)
+
+    def handle_deadline(self, now: float) -> None:
+        """Acknowledge what has waited."""
+        for transfer in self._transfers.values():
+            if transfer.ack_at is not None and transfer.ack_at <= now:
+                self._reply(InnerType.BULK_ACK, transfer.offer.transfer)

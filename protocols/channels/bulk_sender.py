@@ -1,0 +1,200 @@
+"""The sending half of a `bulk` channel: offers, turns, polling and the end of transfers (CH-50, CH-55, CH-56)."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from protocols.channels.base import Counters, Path, Source
+from protocols.channels.limits import MAX_DONE_REPEATS, MAX_TRANSFERS
+from protocols.channels.outgoing import Outgoing, Sending, parse_ack_untrusted
+from protocols.codec import build, parse_untrusted
+from protocols.errors import MessageTooLargeError, ProtocolViolationError, QueueFullError, UsageError
+from protocols.events import BulkAccepted, BulkEnded, BulkStatus, ChannelEvent, EndBulk, OfferBulk
+from specs.inner import BULK_ACCEPT, BULK_DONE, BULK_OFFER, BulkDirection, BulkDone, BulkOffer
+from specs.registry import MAX_BULK_BYTES, ChannelId
+
+_NUMBERS: Final = 2**16
+_VERDICTS: Final = frozenset((BulkStatus.OK, BulkStatus.HASH_MISMATCH))
+"""What only a receiver that has the whole object can say."""
+
+
+class BulkSender:
+    """Transfers that we offered on one channel; they take turns, chunk by chunk."""
+
+    def __init__(
+        self,
+        channel: ChannelId,
+        path: Path,
+        counters: Counters,
+        emit: Callable[[ChannelEvent], None],
+        first_number: int,
+    ) -> None:
+        self._channel = channel
+        self._path = path
+        self._counters = counters
+        self._emit = emit
+        self._first = first_number
+        self._used = 0
+        self._transfers: dict[int, Outgoing] = {}
+        self._active: deque[Outgoing] = deque()
+        """Transfers that may have something to send, in order of their turns."""
+
+    def source(self) -> Source:
+        """Offers, cancellations and chunks."""
+        return Source(self._active, self._take, self._ready)
+
+    def room(self) -> int:
+        """Transfers that may be offered now."""
+        return min(MAX_TRANSFERS - len(self._transfers), _NUMBERS - self._used)
+
+    # --- the user -----------------------------------------------------------------------------
+
+    def offer(self, message: OfferBulk, now: float) -> int:
+        """Begin a transfer; its number."""
+        view = memoryview(message.data)
+        if view.nbytes > MAX_BULK_BYTES:
+            raise MessageTooLargeError("an object is at most 2^40 bytes")
+        if self._used == _NUMBERS:
+            raise UsageError("the channel's transfer numbers are used up: end the association")
+        if not self.room():
+            raise QueueFullError("too many transfers at once")
+        number = (self._first + self._used) % _NUMBERS
+        frame = build(BULK_OFFER, BulkOffer(self._channel, number, view.nbytes, message.sha256, message.name))
+        bytes_view = view if view.format == "B" and view.ndim == 1 else view.cast("B")
+        transfer = Outgoing(self._channel, number, bytes_view, frame, self._path, self._counters)
+        transfer.touched_at = now
+        self._used += 1
+        self._transfers[number] = transfer
+        self._announce(transfer)
+        return number
+
+    def end(self, message: EndBulk, now: float) -> None:
+        """Cancel; one that has ended by itself meanwhile is left alone."""
+        if message.status is not BulkStatus.CANCELLED:
+            raise UsageError("the sender of an object can only cancel (CH-56)")
+        transfer = self._transfers.get(message.transfer)
+        if transfer is None:
+            if not self._was_used(message.transfer):
+                raise UsageError("no such transfer")
+        elif transfer.state is not Sending.CANCELLED:
+            self._cancel(transfer, now)
+
+    def _cancel(self, transfer: Outgoing, now: float) -> None:
+        transfer.cancel(now)
+        self._announce(transfer)
+        self._emit(BulkEnded(self._channel, transfer.number, incoming=False, status=BulkStatus.CANCELLED))
+
+    # --- the receiver of the object -----------------------------------------------------------
+
+    def accept_untrusted(self, frame: bytes, now: float) -> None:
+        """BULK_ACCEPT."""
+        accept = parse_untrusted(BULK_ACCEPT, frame)
+        transfer = self._find_untrusted(accept.transfer)
+        if transfer is None:
+            return
+        if transfer.accept_untrusted(accept.offset, now):
+            transfer.announces = False  # CH-50: offered until accepted
+            self._emit(BulkAccepted(self._channel, transfer.number, accept.offset))
+        self._activate(transfer)
+
+    def ack_untrusted(self, frame: bytes, now: float) -> None:
+        """BULK_ACK."""
+        ack = parse_ack_untrusted(frame)
+        transfer = self._find_untrusted(int.from_bytes(frame[2:4], "big"))
+        if transfer is not None:
+            transfer.ack_untrusted(ack, now)
+            self._activate(transfer)
+
+    def done_untrusted(self, done: BulkDone) -> None:
+        """BULK_DONE from the receiver of our object."""
+        transfer = self._find_untrusted(done.transfer)
+        if transfer is None:
+            return
+        status = BulkStatus(done.status)
+        cancelled = transfer.state is Sending.CANCELLED
+        if not cancelled and status in _VERDICTS and not transfer.may_be_done():
+            raise ProtocolViolationError("bulk done: before everything was sent (CH-56)")
+        self._forget(transfer)
+        if not cancelled:
+            transfer.end()
+            self._emit(BulkEnded(self._channel, transfer.number, incoming=False, status=status))
+
+    def _find_untrusted(self, number: int) -> Outgoing | None:
+        """The transfer; None if it has ended here, since late words are nobody's fault."""
+        transfer = self._transfers.get(number)
+        if transfer is None and not self._was_used(number):
+            raise ProtocolViolationError("bulk: no such transfer was offered (CH-50)")
+        return transfer
+
+    def _was_used(self, number: int) -> bool:
+        return (number - self._first) % _NUMBERS < self._used
+
+    def _forget(self, transfer: Outgoing) -> None:
+        transfer.announces = False
+        del self._transfers[transfer.number]
+
+    # --- out ----------------------------------------------------------------------------------
+
+    def _activate(self, transfer: Outgoing) -> None:
+        if transfer not in self._active and transfer.has_data():
+            self._active.append(transfer)
+
+    def _announce(self, transfer: Outgoing) -> None:
+        """Its OFFER, or its cancellation, is to be sent, and does not wait behind another transfer's bytes."""
+        transfer.announces = True
+        if transfer in self._active:
+            self._active.remove(transfer)
+        self._active.appendleft(transfer)
+
+    def _ready(self, _now: float) -> bool:
+        allows = self._path.congestion.allows
+        return any(each.announces or (each.has_data() and allows(each.next_size())) for each in self._active)
+
+    def _take(self, now: float) -> bytes | None:
+        while self._active:
+            transfer = self._active[0]
+            if transfer.announces:
+                return self._announcement(transfer, now)
+            if not transfer.has_data():
+                self._active.popleft()
+            elif transfer.packets_used_up():
+                self._cancel(transfer, now)
+            elif not self._path.congestion.allows(transfer.next_size()):
+                return None
+            else:
+                self._active.rotate(-1)
+                return transfer.next_chunk(now)
+        return None
+
+    def _announcement(self, transfer: Outgoing, now: float) -> bytes:
+        transfer.announces = False
+        transfer.touched_at = now
+        if transfer.state is not Sending.CANCELLED:
+            return transfer.offer
+        # A reliable carrier brings it; otherwise it is repeated until it is confirmed.
+        if self._path.reliable or transfer.polls >= MAX_DONE_REPEATS:
+            self._forget(transfer)
+        status = BulkStatus.CANCELLED.value
+        return build(BULK_DONE, BulkDone(self._channel, transfer.number, status, BulkDirection.FROM_SENDER))
+
+    # --- timer --------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """The earliest of all transfers'."""
+        if self._path.reliable:
+            return None
+        deadlines = [each.next_deadline() for each in self._transfers.values()]
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def handle_deadline(self, now: float) -> None:
+        """Lose what has waited too long, or poll."""
+        if self._path.reliable:
+            return
+        for transfer in self._transfers.values():
+            deadline = transfer.next_deadline()
+            if deadline is None or now < deadline:
+                continue
+            if transfer.expire(now):
+                self._activate(transfer)
+            else:
+                self._announce(transfer)

@@ -1,0 +1,217 @@
+"""All channels of a link behind one interface: frames in priority order out, frames in, events (specs/3-channels.md).
+
+Sans-I/O, and without keys: what goes out is sealed, and what comes in was opened, by the link's core.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Sized
+from dataclasses import astuple
+from typing import Final
+
+from protocols.channels.base import (
+    ChannelBase,
+    ChannelsStats,
+    ClassStats,
+    Path,
+    ReceiveUntrusted,
+    Source,
+)
+from protocols.channels.bulk import BulkChannel
+from protocols.channels.command import CommandChannel
+from protocols.channels.control import ControlChannel
+from protocols.channels.limits import MIN_FRAME_BYTES
+from protocols.channels.state import StateChannel
+from protocols.channels.stream import StreamChannel
+from protocols.errors import MalformedError, ProtocolViolationError, UsageError
+from protocols.events import ChannelEvent, Sendable
+from protocols.link.recovery import CongestionWindow, RttEstimator
+from specs.registry import MAX_RECORD_PLAINTEXT_BYTES, Channel, ChannelClass, ChannelId, InnerType
+
+HANDLED_TYPES: Final = frozenset(
+    (
+        InnerType.CHANNEL,
+        InnerType.ACK,
+        InnerType.BULK_ACK,
+        InnerType.BULK_OFFER,
+        InnerType.BULK_ACCEPT,
+        InnerType.BULK_DONE,
+    )
+)
+"""Inner types that :meth:`Channels.receive_untrusted` takes; the others are the link's own."""
+
+_Sender = Callable[[Sendable, float], int]
+
+
+class Channels:
+    """The channels of one association (CH-2): made with it, and gone with it; a rekey does not touch them."""
+
+    def __init__(
+        self,
+        table: tuple[Channel, ...],
+        *,
+        now: float,  # noqa: ARG002  no channel has a time of its own before its first message
+        entropy: Callable[[int], bytes],
+        reliable: bool,
+        max_frame_bytes: int,
+    ) -> None:
+        _check_frame_bytes(max_frame_bytes)
+        window = CongestionWindow(packet_bytes=max_frame_bytes, enabled=not reliable)
+        self._path = Path(RttEstimator(), window, reliable, max_frame_bytes)
+        rows = sorted(table, key=lambda row: row.service)
+        self._channels = [
+            (row.service, channel) for row in rows if (channel := _make(row, self._path, entropy)) is not None
+        ]
+        self._senders: dict[int, _Sender] = {channel.id: channel.send for _, channel in self._channels}
+        self._timed = [
+            channel for service, channel in self._channels if service in {ChannelClass.COMMAND, ChannelClass.BULK}
+        ]
+        self._receivers: dict[int, dict[int, ReceiveUntrusted]] = defaultdict(dict)
+        self._events: list[tuple[Sized, Callable[[], ChannelEvent | None]]] = []
+        self._order, self._last_of_rank = self._wire()
+
+    def _wire(self) -> tuple[list[Source], list[int]]:
+        """The sources in order of priority (CH-3), and for each place the last one of the same rank."""
+        ranked: list[tuple[int, Source]] = []
+        for service, channel in self._channels:
+            ports = channel.ports()
+            for kind, receive in ports.receivers.items():
+                self._receivers[kind][channel.id] = receive
+            self._events.append((ports.events, ports.next_event))
+            ranked.append((2 * service, ports.source))
+            if ports.acknowledgements is not None:
+                ranked.append((2 * ChannelClass.COMMAND + 1, ports.acknowledgements))
+        ranked.sort(key=lambda entry: entry[0])
+        ranks = [rank for rank, _ in ranked]
+        return [source for _, source in ranked], [bisect_right(ranks, rank) - 1 for rank in ranks]
+
+    # --- sending ------------------------------------------------------------------------------
+
+    def send(self, message: Sendable, now: float) -> int:
+        """Queue a message: a command's id, an offer's transfer number, otherwise 0.
+
+        A :class:`LocalError` (wrong channel or value, too large, queue full) leaves everything as it was.
+        """
+        sender = self._senders.get(message.channel)
+        if sender is None:
+            raise UsageError("the link has no such channel")
+        return sender(message, now)
+
+    def room(self, service: ChannelClass) -> int:
+        """What can be queued now on each channel of a class.
+
+        Messages (control, state), bytes of one message (command, stream), or transfers (bulk). A stream takes more
+        than that, and drops its oldest messages for it.
+        """
+        return min((channel.room() for each, channel in self._channels if each is service), default=0)
+
+    def next_frame(self, now: float) -> bytes | None:
+        """The inner frame to seal next; None if nothing may be sent now."""
+        order = self._order
+        for place, source in enumerate(order):
+            if source.queue and (frame := source.take(now)) is not None:
+                last = self._last_of_rank[place]
+                if place != last:  # channels of the same class take turns
+                    order.insert(last, order.pop(place))
+                return frame
+        return None
+
+    def has_output(self, now: float) -> bool:
+        """Would ``next_frame`` give one?"""
+        return any(source.queue and source.ready(now) for source in self._order)
+
+    # --- receiving ----------------------------------------------------------------------------
+
+    def receive_untrusted(self, frame: bytes, now: float) -> None:
+        """An inner frame of one of ``HANDLED_TYPES``, as the peer sealed it.
+
+        :class:`MalformedError` or :class:`ProtocolViolationError`: the peer broke the protocol (CH-1); the frame
+        changed nothing, and the link should end.
+        """
+        if len(frame) < 2:
+            raise MalformedError("inner frame: too short")
+        receivers = self._receivers.get(frame[0])
+        receive = receivers.get(frame[1]) if receivers else None
+        if receive is None:
+            raise ProtocolViolationError("inner frame: its type does not fit its channel (CH-1)")
+        receive(frame, now)
+
+    def next_event(self) -> ChannelEvent | None:
+        """What the user has not taken yet, by priority of its class; taking it is what opens flow windows."""
+        for queue, take in self._events:
+            while queue:
+                event = take()
+                if event is not None:
+                    return event
+        return None
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_deadline`` has something to do; None: not before something else happens."""
+        deadlines = [channel.next_deadline() for channel in self._timed]
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due by ``now``; harmless when nothing is."""
+        for channel in self._timed:
+            channel.handle_deadline(now)
+
+    def rtt_sample(self, rtt_s: float, now: float) -> None:  # noqa: ARG002  the interface of every sample
+        """A round trip that the link measured with a ping."""
+        self._path.rtt.sample(rtt_s)
+
+    # --- the path -----------------------------------------------------------------------------
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """Largest inner frame, header included."""
+        return self._path.max_frame_bytes
+
+    @max_frame_bytes.setter
+    def max_frame_bytes(self, value: int) -> None:
+        """Path MTU discovery learned something. Command units that were cut already keep their size."""
+        _check_frame_bytes(value)
+        shrinks = value < self._path.max_frame_bytes
+        self._path.max_frame_bytes = value
+        self._path.congestion.packet_bytes = value
+        if shrinks:
+            for _, channel in self._channels:
+                channel.shrink()
+
+    def stats(self) -> ChannelsStats:
+        """What became of all messages so far."""
+        return ChannelsStats(
+            control=self._class_stats(ChannelClass.CONTROL),
+            command=self._class_stats(ChannelClass.COMMAND),
+            state=self._class_stats(ChannelClass.STATE),
+            stream=self._class_stats(ChannelClass.STREAM),
+            bulk=self._class_stats(ChannelClass.BULK),
+        )
+
+    def _class_stats(self, service: ChannelClass) -> ClassStats:
+        rows = [astuple(channel.counters) for each, channel in self._channels if each is service]
+        return ClassStats(*map(sum, zip(*rows, strict=True)))
+
+
+def _make(row: Channel, path: Path, entropy: Callable[[int], bytes]) -> ChannelBase | None:
+    """The machine of a row of the channel table; None for a class that has none, whose frames are refused (3.7)."""
+    if row.service is ChannelClass.BULK:
+        # Transfer numbers begin anywhere, so that a number which a user kept from an earlier association does not
+        # name another object here.
+        return BulkChannel(row.id, path, int.from_bytes(entropy(2), "big"))
+    kind = _MACHINES.get(row.service)
+    return kind(row.id, path) if kind is not None else None
+
+
+def _check_frame_bytes(value: int) -> None:
+    if not MIN_FRAME_BYTES <= value <= MAX_RECORD_PLAINTEXT_BYTES:
+        raise UsageError(f"max_frame_bytes is {MIN_FRAME_BYTES} to {MAX_RECORD_PLAINTEXT_BYTES}")
+
+
+_MACHINES: Final[dict[ChannelClass, Callable[[ChannelId, Path], ChannelBase]]] = {
+    ChannelClass.CONTROL: ControlChannel,
+    ChannelClass.COMMAND: CommandChannel,
+    ChannelClass.STATE: StateChannel,
+    ChannelClass.STREAM: StreamChannel,
+}
