@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from protocols.crypto.keys import StaticKey
+from protocols.guards.address import Address
+from protocols.link.connection import Packet
 from protocols.link.peers import CounterBlock, PeerRecord
 
 
@@ -61,4 +63,23 @@ class CounterStore(Protocol):
         A missing file raises CounterLostError unless ``create`` is given (only pairing does): then a new
         epoch begins at 1, and pairings of older epochs must be made again.
         """
+        ...
+
+
+class Carrier(Protocol):
+    """Bytes in, bytes out: UDP, TCP, TLS or a relay channel."""
+
+    datagram: bool
+    """Whether what is sent keeps its boundaries."""
+
+    async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
+        """Return what has arrived, with its origin; nothing means the end of the stream."""
+        ...
+
+    async def send(self, packets: Sequence[Packet]) -> None:
+        """Send packets in this order; a datagram that cannot be sent is lost."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close; a pending ``receive`` ends with trio.ClosedResourceError."""
         ...

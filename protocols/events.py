@@ -386,6 +386,7 @@ class AlarmKind(Enum):
     REVOKED_PEER = "a revoked device asked for a link"
     UNKNOWN_PEER = "a device that is not paired asked for a link"
     ROLE_REFUSED = "a device asked for a link that its role may not have"
+    COUNTER_LOST = "an initiation counter is lost: pair the devices again"
     STORE_FAILED = "a store could not be written"
 
 

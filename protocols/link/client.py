@@ -236,12 +236,11 @@ class Client(Machine):
                 raise MalformedError("a record of an epoch that has no key")
         elif self._tail is not None:
             self._confirmation_untrusted(self._tail, packet, now)
-        elif self._connection is not None and self._connection.packet_untrusted(session, packet, address, now):
-            if not self._proven:
+        elif self._connection is not None:
+            genuine = self._connection.packet_untrusted(session, packet, address, now)
+            if genuine and not self._proven:
                 self._proven = True
                 self._confirmed(self._connection, 0)
-
-    _proven = False
 
     def _session_of(self, packet: bytes) -> Session | None:
         sessions: tuple[Session, ...] = ()

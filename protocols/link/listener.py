@@ -1,8 +1,8 @@
 """The responder's machine for datagrams: many peers over one socket (specs/1-link.md, 1.3 and 1.4).
 
-The way of a datagram: type, then exact length, then mac1, then load and cookie, then the source's rate, then the cache of
-answered initiations, then policy - and only then public-key work. Data goes by its index to a connection, or
-to the pending handshake that it proves.
+The way of an initiation: header, mac1, load and cookie, the source's rate, the cache of answered initiations,
+policy, exact length - and only then public-key work. Data goes by its index to a connection, or to the pending
+handshake that it proves.
 """
 
 from collections.abc import Callable, Iterable, Iterator

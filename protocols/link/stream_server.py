@@ -51,14 +51,12 @@ class StreamServer(ServerMachine):
     # --- the pump's calls -----------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float, address: Address | None = None) -> None:  # noqa: ARG002
-        if self.is_over:
-            return
         self._records.feed_untrusted(data)
         try:
             for record in self._records.records_untrusted(established=self._connection is not None):
-                self._record_untrusted(record, now)
                 if self.is_over:
                     return
+                self._record_untrusted(record, now)
         except DecryptError:
             self._fail(DownReason.AUTHENTICATION)
         except PeerError:

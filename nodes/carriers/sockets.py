@@ -1,0 +1,53 @@
+"""What UDP and TCP share: names to addresses, and one clear line when a socket says no."""
+
+import errno
+import socket
+from typing import Final
+
+import trio
+
+from nodes.config.endpoint import Endpoint
+from protocols.errors import ConfigError
+from protocols.guards.address import Address, AddressKind, ip_address
+
+SockAddr = tuple[str, int] | tuple[str, int, int, int]
+
+_LINES: Final = {
+    errno.EADDRINUSE: "the port is in use by another program",
+    errno.EACCES: "the system does not allow this port",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+    errno.ECONNREFUSED: "nobody listens there",
+    errno.ENETUNREACH: "the network is unreachable",
+    errno.EHOSTUNREACH: "the host is unreachable",
+    errno.ETIMEDOUT: "no answer",
+    errno.EAFNOSUPPORT: "this machine does not speak that address family",
+}
+
+
+def socket_error(endpoint: Endpoint, error: OSError) -> ConfigError:
+    """Return the one line that a user can act on."""
+    reason = _LINES.get(error.errno or 0, error.strerror or "the system refused it")
+    return ConfigError(f"{endpoint}: {reason}")
+
+
+async def resolve(endpoint: Endpoint, kind: socket.SocketKind) -> tuple[socket.AddressFamily, SockAddr]:
+    """Return family and address of an endpoint; ConfigError when its name is unknown."""
+    try:
+        found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=kind)
+    except socket.gaierror:
+        raise ConfigError(f"{endpoint}: no such host") from None
+    family, _, _, _, address = found[0]
+    return family, address  # type: ignore[return-value]  # of a host name, never of a bytes path
+
+
+def to_address(peer: SockAddr) -> Address:
+    """Return the core's value for a socket address."""
+    return ip_address(peer[0], peer[1], peer[3] if len(peer) == 4 else 0)
+
+
+def to_sockaddr(address: Address, family: socket.AddressFamily) -> SockAddr:
+    """Return the socket address of the core's value, for a socket of ``family``."""
+    if address.kind is AddressKind.IPV6:
+        return socket.inet_ntop(socket.AF_INET6, address.host), address.port, 0, address.scope
+    host = socket.inet_ntop(socket.AF_INET, address.host)
+    return (host, address.port) if family == socket.AF_INET else (f"::ffff:{host}", address.port, 0, 0)

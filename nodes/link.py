@@ -1,0 +1,296 @@
+"""A link as the user of a node holds it: typed messages, requests with answers, whole objects, back-pressure.
+
+Messages wait in the core until somebody takes them, so a slow reader slows a reliable sender down and loses only what
+is unreliable.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import trio
+
+from nodes.runner import Pump
+from nodes.wakeup import Wakeup
+from protocols.errors import AerolinkError, LinkTimeoutError, TruncatedError, UsageError
+from protocols.events import (
+    AcceptBulk,
+    AnswerReceived,
+    BulkAccepted,
+    BulkChunkReceived,
+    BulkEnded,
+    BulkOffered,
+    BulkReceived,
+    BulkStatus,
+    ChannelEvent,
+    DownReason,
+    EndBulk,
+    LinkDown,
+    LinkUp,
+    OfferBulk,
+    Sendable,
+    SendCommand,
+)
+from protocols.link.connection import Connection
+from protocols.link.stats import LinkStats
+from specs.registry import ChannelId, CloseCode, Role
+
+_GOODBYE_S: Final = 1.0
+_INBOX: Final = 1_024
+"""Messages taken out of the core before the user takes them."""
+_ERRORS: Final[dict[DownReason, type[AerolinkError]]] = {
+    DownReason.TRUNCATED: TruncatedError,
+    DownReason.TIMEOUT: LinkTimeoutError,
+}
+
+
+class LinkClosedError(UsageError):
+    """The link is down; ``Link.down`` says why."""
+
+
+class IncomingObject:
+    """An object that the peer offers on a ``bulk`` channel."""
+
+    def __init__(self, link: "Link", offer: BulkOffered) -> None:
+        self.offer: Final = offer
+        """Name, size and hash, as the peer says; the name is never a path."""
+        self.received_bytes = 0
+        """For progress."""
+        self._link = link
+        self._chunks: deque[bytes] = deque()
+        self._wakeup = Wakeup()
+        self._complete = False
+        self._status: BulkStatus | None = None
+
+    async def read_all(self, max_bytes: int) -> bytes:
+        """Take the whole object into memory and confirm it; UsageError when larger, LinkClosedError."""
+        if self.offer.size_bytes > max_bytes:
+            self.end(BulkStatus.REFUSED)
+            raise UsageError(f"the peer offers {self.offer.size_bytes} bytes, {max_bytes} are allowed")
+        parts = [chunk async for chunk in self.chunks()]
+        self.end(BulkStatus.OK)
+        return b"".join(parts)
+
+    async def chunks(self, prefix: bytes = b"") -> AsyncIterator[bytes]:
+        """Accept, and yield the bytes in order; call :meth:`end` with OK when they are stored.
+
+        ``prefix`` is what is here already from an earlier attempt. Ends after the whole hash was right;
+        LinkClosedError when the link or the transfer ends before.
+        """
+        self._link.send_now(AcceptBulk(self.offer.channel, self.offer.transfer, prefix))
+        while True:
+            while self._chunks:
+                chunk = self._chunks.popleft()
+                self.received_bytes += len(chunk)
+                self._link.progress()
+                yield chunk
+            if self._complete:
+                return
+            if self._status is not None or self._link.down is not None:
+                raise LinkClosedError(f"the transfer of {self.offer.size_bytes} bytes did not finish")
+            await self._wakeup.wait()
+
+    def end(self, status: BulkStatus) -> None:
+        """Confirm (OK), refuse or cancel."""
+        self._link.send_now(EndBulk(self.offer.channel, self.offer.transfer, True, status))
+
+    def on_event(self, event: BulkChunkReceived | BulkReceived | BulkEnded | None) -> None:
+        """Take news of this transfer (None: the link is down)."""
+        if isinstance(event, BulkChunkReceived):
+            self._chunks.append(event.data)
+        elif isinstance(event, BulkReceived):
+            self._complete = True
+        elif isinstance(event, BulkEnded):
+            self._status = event.status
+        self._wakeup.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many chunks wait to be taken."""
+        return len(self._chunks)
+
+
+class Link:
+    """Made by a node; valid until :attr:`down` is set."""
+
+    def __init__(self, connection: Connection, pump: Pump, up: LinkUp) -> None:
+        self.up: Final = up
+        """Suite, handshake time, channel binding."""
+        self.down: LinkDown | None = None
+        """Why the link ended; None while it is up."""
+        self._connection = connection
+        self._pump = pump
+        self._inbox: deque[ChannelEvent] = deque()
+        self._readable = Wakeup()
+        self._writable = Wakeup()
+        self._answers: dict[tuple[ChannelId, int], Callable[[bytes | None], None]] = {}
+        self._outgoing: dict[tuple[ChannelId, int], Callable[[BulkStatus | None], None]] = {}
+        self._incoming: dict[tuple[ChannelId, int], IncomingObject] = {}
+        self._ended = trio.Event()
+        pump.on_progress[connection] = self.progress
+
+    def __repr__(self) -> str:
+        return f"<Link to {self.role.name} {self.key_id.hex()}{'' if self.down is None else ' (down)'}>"
+
+    @property
+    def key_id(self) -> bytes:
+        """The peer."""
+        return self._connection.key_id
+
+    @property
+    def role(self) -> Role:
+        """The peer's role."""
+        return self._connection.role
+
+    def stats(self) -> LinkStats:
+        """Return a snapshot of every counter."""
+        return self._connection.stats()
+
+    # --- sending --------------------------------------------------------------------------------
+
+    def send_now(self, message: Sendable) -> int:
+        """Queue a message without waiting; returns its id. LinkClosedError, QueueFullError, UsageError."""
+        if self.down is not None:
+            raise LinkClosedError(f"the link is down: {self.down.reason.value}")
+        number = self._connection.send(message, trio.current_time())
+        self._pump.turn()
+        return number
+
+    async def request(self, data: bytes, channel: ChannelId = ChannelId.COMMAND) -> bytes:
+        """Send a command and return its answer; exactly once at the peer. LinkClosedError when the link ends."""
+        done = trio.Event()
+        answer: list[bytes | None] = []
+
+        def settle(data: bytes | None) -> None:
+            answer.append(data)
+            done.set()
+
+        key = (channel, self.send_now(SendCommand(channel, data)))
+        self._answers[key] = settle
+        try:
+            await done.wait()
+        finally:
+            self._answers.pop(key, None)
+        if answer[0] is None:
+            raise LinkClosedError("the link ended before the answer came")
+        return answer[0]
+
+    async def send_object(self, name: str, data: bytes | memoryview, channel: ChannelId = ChannelId.LOG) -> BulkStatus:
+        """Transfer an object whole; return how it ended. LinkClosedError when the link ends before."""
+        done = trio.Event()
+        outcome: list[BulkStatus | None] = []
+
+        def settle(status: BulkStatus | None) -> None:
+            outcome.append(status)
+            done.set()
+
+        digest = hashlib.sha256(data).digest()
+        key = (channel, self.send_now(OfferBulk(channel, name, data, digest)))
+        self._outgoing[key] = settle
+        try:
+            await done.wait()
+        except trio.Cancelled:
+            if self.down is None:
+                self.send_now(EndBulk(channel, key[1], False, BulkStatus.CANCELLED))
+            raise
+        finally:
+            self._outgoing.pop(key, None)
+        if outcome[0] is None:
+            raise LinkClosedError("the link ended before the transfer did")
+        return outcome[0]
+
+    async def close(self, code: CloseCode = CloseCode.NORMAL) -> None:
+        """Close with an authenticated goodbye, and wait until it is out (at most a second)."""
+        self._connection.close(code)
+        self._pump.turn()
+        with trio.move_on_after(_GOODBYE_S):
+            await self._pump.flush()
+
+    # --- receiving ------------------------------------------------------------------------------
+
+    async def receive(self) -> ChannelEvent | IncomingObject:
+        """Return the next message; LinkClosedError when the link is down and all has been taken."""
+        while True:
+            if self._inbox:
+                event = self._inbox.popleft()
+                self.progress()
+                await trio.lowlevel.checkpoint()
+                if isinstance(event, BulkOffered):
+                    return self._incoming[event.channel, event.transfer]
+                return event
+            if self.down is not None:
+                raise LinkClosedError(f"the link is down: {self.down.reason.value}")
+            await self._readable.wait()
+
+    def __aiter__(self) -> AsyncIterator[ChannelEvent | IncomingObject]:
+        return self._iterate()
+
+    async def _iterate(self) -> AsyncIterator[ChannelEvent | IncomingObject]:
+        while True:
+            try:
+                event = await self.receive()
+            except LinkClosedError:
+                return
+            yield event
+
+    async def wait_down(self) -> LinkDown:
+        """Wait for the end of the link and say why."""
+        await self._ended.wait()
+        assert self.down is not None  # noqa: S101  # set before the event
+        return self.down
+
+    # --- from the node --------------------------------------------------------------------------
+
+    def end(self, down: LinkDown) -> None:
+        """Note the end; who waits is told."""
+        if self.down is not None:
+            return
+        self.progress()
+        self.down = down
+        self._pump.on_progress.pop(self._connection, None)
+        for settle in tuple(self._answers.values()):
+            settle(None)
+        for finish in tuple(self._outgoing.values()):
+            finish(None)
+        for incoming in tuple(self._incoming.values()):
+            incoming.on_event(None)
+        self._readable.set()
+        self._ended.set()
+
+    def progress(self) -> None:
+        """Take messages out of the core while there is room for them, and open its windows by that."""
+        taken = False
+        while len(self._inbox) < _INBOX and not any(each.waiting > _INBOX for each in self._incoming.values()):
+            event = self._connection.next_message()
+            if event is None:
+                break
+            taken = True
+            self._route(event)
+        if taken:
+            self._pump.wake()
+
+    def _route(self, event: ChannelEvent) -> None:
+        if isinstance(event, AnswerReceived):
+            settle = self._answers.get((event.channel, event.reply_to))
+            if settle is not None:
+                settle(event.data)
+            return
+        if isinstance(event, BulkAccepted):
+            return
+        if isinstance(event, BulkEnded) and not event.incoming:
+            finish = self._outgoing.get((event.channel, event.transfer))
+            if finish is not None:
+                finish(event.status)
+            return
+        if isinstance(event, BulkChunkReceived | BulkReceived | BulkEnded):
+            incoming = self._incoming.get((event.channel, event.transfer))
+            if incoming is not None:
+                incoming.on_event(event)
+            if isinstance(event, BulkEnded):
+                self._incoming.pop((event.channel, event.transfer), None)
+            return
+        if isinstance(event, BulkOffered):
+            self._incoming[event.channel, event.transfer] = IncomingObject(self, event)
+        self._inbox.append(event)
+        self._readable.set()

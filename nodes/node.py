@@ -1,0 +1,163 @@
+"""What every role has in common: stores, trust, pumps, links, alarms."""
+
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from nodes.link import Link
+from nodes.ports import Carrier
+from nodes.runner import Pump
+from nodes.service import Service
+from nodes.trust import Stores, Trust
+from protocols.crypto.keys import KeySource, StaticKey, SystemKeySource
+from protocols.events import (
+    Alarm,
+    CountersNeeded,
+    LinkDown,
+    LinkUp,
+    PairingStored,
+    PeerConfirmed,
+    PeerIdentified,
+    WorkNeeded,
+)
+from protocols.link.config import Identity, LinkConfig
+from protocols.link.connection import Connection
+from protocols.link.machine import Machine, MachineEvent
+from specs.registry import CloseCode, Role
+
+_log: Final = logging.getLogger(__name__)
+_GOODBYE_S: Final = 1.0
+_MAX_ALARMS: Final = 1_000
+
+
+class Node(Service):
+    """Base of the roles. Use as ``async with``; everything it started ends with the block."""
+
+    role: Role
+
+    def __init__(
+        self,
+        stores: Stores,
+        config: LinkConfig | None = None,
+        *,
+        key_source: KeySource | None = None,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+        work_in_threads: bool = False,
+    ) -> None:
+        """``work_in_threads`` keeps slow keys (a TPM) from holding up the loop; software keys need it not."""
+        self.config: Final = config or LinkConfig()
+        """Policy and limits."""
+        self.alarms: Final[deque[Alarm]] = deque(maxlen=_MAX_ALARMS)
+        """What the operator must see, newest last."""
+        self.links: Final[dict[Connection, Link]] = {}
+        """Links that are up."""
+        self._stores = stores
+        self._trust = Trust(stores, self._on_alarm)
+        self._key_source = key_source or SystemKeySource()
+        self._entropy = entropy
+        self._threads = work_in_threads
+        self._pumps: set[Pump] = set()
+        self._identity: Identity | None = None
+
+    async def _begin(self) -> None:
+        keys: dict[str, StaticKey] = {}
+        for suite in self.config.suites:
+            if suite.dh not in keys:
+                keys[suite.dh] = await self._stores.keys.static_key(suite.dh)
+        self._identity = Identity(self.role, keys)
+        self._start_soon(self._trust.write_confirmations)
+
+    async def _goodbye(self) -> None:
+        with trio.move_on_after(_GOODBYE_S, shield=True):
+            for connection in tuple(self.links):
+                connection.close(CloseCode.GOING_AWAY)
+            for pump in tuple(self._pumps):
+                pump.turn()
+                await pump.flush()
+            await self._trust.flush()
+
+    @property
+    def identity(self) -> Identity:
+        """Role and public keys; RuntimeError outside of the block."""
+        if self._identity is None:
+            raise RuntimeError(f"use {type(self).__name__} as `async with`")
+        return self._identity
+
+    # --- pumps and events -----------------------------------------------------------------------
+
+    def _start(self, machine: Machine, carrier: Carrier) -> Pump:
+        pump = Pump(machine, carrier, self._on_event)
+        self._pumps.add(pump)
+        self._start_soon(self._run, pump)
+        return pump
+
+    async def _run(self, pump: Pump) -> None:
+        try:
+            await pump.run()
+        finally:
+            self._pumps.discard(pump)
+            self._on_finished(pump)
+
+    def _on_finished(self, pump: Pump) -> None:
+        """A pump has ended."""
+
+    def _on_event(self, pump: Pump, machine_event: MachineEvent) -> None:
+        connection, event = machine_event
+        if isinstance(event, WorkNeeded):
+            self._on_work(pump, event)
+        elif isinstance(event, PeerIdentified):
+            self._start_soon(self._trust.identify, pump, event)
+        elif isinstance(event, PairingStored):
+            self._start_soon(self._store_pairing, pump, event)
+        elif isinstance(event, CountersNeeded):
+            self._start_soon(self._give_counters, pump)
+        elif isinstance(event, Alarm):
+            self._on_alarm(event)
+        elif connection is None:
+            if isinstance(event, LinkDown):
+                self._on_handshake_over(pump, event)
+        elif isinstance(event, PeerConfirmed):
+            self._trust.confirm(event)
+        elif isinstance(event, LinkUp):
+            link = Link(connection, pump, event)
+            self.links[connection] = link
+            _log.info("link up: %s", event.suite, extra={"link": connection.key_id.hex()[:8]})
+            self._on_link(pump, link)
+        elif isinstance(event, LinkDown):
+            _log.info("link down: %s", event.reason.value, extra={"link": connection.key_id.hex()[:8]})
+            link_down = self.links.pop(connection, None)
+            if link_down is not None:
+                link_down.end(event)
+
+    def _on_work(self, pump: Pump, event: WorkNeeded) -> None:
+        if self._threads:
+            self._start_soon(self._work, pump, event)
+            return
+        event.job.run()
+        pump.machine.complete(event.job, trio.current_time())
+        # Whoever dispatches goes on taking events until there are none.
+
+    async def _work(self, pump: Pump, event: WorkNeeded) -> None:
+        await trio.to_thread.run_sync(event.job.run)
+        pump.machine.complete(event.job, trio.current_time())
+        pump.turn()
+
+    async def _store_pairing(self, pump: Pump, event: PairingStored) -> None:
+        await self._trust.store_pairing(pump, event, b"")
+
+    async def _give_counters(self, pump: Pump) -> None:
+        """Answer CountersNeeded; only initiators are asked."""
+
+    def _on_link(self, pump: Pump, link: Link) -> None:
+        """A link came up."""
+
+    def _on_handshake_over(self, pump: Pump, down: LinkDown) -> None:
+        """A handshake ended without a link."""
+
+    def _on_alarm(self, alarm: Alarm) -> None:
+        self.alarms.append(alarm)
+        _log.warning("alarm: %s", alarm.kind.value, extra={"hostile": True})

@@ -1,0 +1,182 @@
+"""The remote controller: it pairs with a drone and makes links to it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from nodes.carriers import TcpCarrier, UdpCarrier
+from nodes.config.endpoint import Endpoint
+from nodes.drone import CarrierName
+from nodes.link import Link
+from nodes.node import Node
+from nodes.runner import Pump
+from protocols.errors import (
+    AerolinkError,
+    LinkTimeoutError,
+    NotPairedError,
+    PolicyError,
+    RevokedError,
+    StorageError,
+    SuiteRefusedError,
+)
+from protocols.events import LinkDown, PairingStored
+from protocols.link.client import Client
+from protocols.link.peers import PeerRecord, PeerState
+from protocols.pairing import LinkingCode
+from specs.registry import RefusalCode, Role
+
+NO_PAIRING_ANSWER: Final = "no answer: wrong code, or no device in pairing mode"
+_HINTS: Final = {
+    RefusalCode.VERSION: "it speaks another version of the protocol",
+    RefusalCode.SUITE: "it does not allow this suite",
+    RefusalCode.NOT_ALLOWED: "it does not allow this device: not paired there, or revoked",
+    RefusalCode.BUSY: "it has as many links as it may have",
+}
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """Somebody waits for a handshake."""
+
+    done: trio.Event
+    peer: PeerRecord | None
+    dh: str
+    epoch: bytes = b""
+    link: Link | None = None
+    record: PeerRecord | None = None
+    down: LinkDown | None = None
+    error: AerolinkError | None = None
+
+
+class RemoteController(Node):
+    """``async with RemoteController(stores) as rc: link = await rc.connect(key_id, endpoint)``."""
+
+    role = Role.RC
+
+    async def _begin(self) -> None:
+        self._attempts: dict[Pump, _Attempt] = {}
+        await super()._begin()
+
+    async def pair(self, code: LinkingCode, endpoint: Endpoint, carrier: CarrierName = "udp") -> PeerRecord:
+        """Pair with the device that shows ``code``; return what was stored of it.
+
+        LinkTimeoutError when nobody answered, RevokedError, StorageError, ConfigError.
+        """
+        attempt = await self._attempt(endpoint, carrier, None, code)
+        if attempt.record is None:
+            raise self._failure(attempt, NO_PAIRING_ANSWER)
+        return attempt.record
+
+    async def connect(self, key_id: bytes, endpoint: Endpoint, carrier: CarrierName = "udp") -> Link:
+        """Make a link to a paired device.
+
+        NotPairedError or RevokedError without a byte sent; LinkTimeoutError with the peer's hint, if it gave one;
+        CounterLostError when the devices must be paired again.
+        """
+        peer = await self._stores.peers.find(key_id)
+        if peer is None:
+            raise NotPairedError("this device is not paired with us: run `aerolink pair`")
+        if peer.state is PeerState.REVOKED:
+            raise RevokedError("this device was revoked here; pair it again after lifting the revocation")
+        attempt = await self._attempt(endpoint, carrier, peer, None)
+        if attempt.link is None:
+            raise self._failure(attempt, f"no answer from {endpoint}")
+        return attempt.link
+
+    async def _attempt(
+        self, endpoint: Endpoint, carrier: CarrierName, peer: PeerRecord | None, code: LinkingCode | None
+    ) -> _Attempt:
+        attempt = _Attempt(trio.Event(), peer, self.config.suites[0].dh)
+        bytes_carrier: UdpCarrier | TcpCarrier
+        address = None
+        if carrier == "udp":
+            bytes_carrier, address = await UdpCarrier.towards(endpoint)
+        else:
+            bytes_carrier = await TcpCarrier.towards(endpoint)
+        try:
+            client = Client(
+                self.config,
+                self.identity,
+                peer=peer,
+                code=code,
+                address=address,
+                key_source=self._key_source,
+                entropy=self._entropy,
+            )
+            client.start(trio.current_time())
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await bytes_carrier.aclose()
+            raise
+        pump = self._start(client, bytes_carrier)
+        self._attempts[pump] = attempt
+        pump.turn()
+        try:
+            await attempt.done.wait()
+        except trio.Cancelled:
+            client.abort()
+            pump.turn()
+            raise
+        return attempt
+
+    def _failure(self, attempt: _Attempt, silence: str) -> AerolinkError:
+        if attempt.error is not None:
+            return attempt.error
+        hint = attempt.down.hint if attempt.down else None
+        if hint is None:
+            return LinkTimeoutError(silence)
+        line = f"no link; the other device hints: {_HINTS[hint]}"
+        kinds: dict[RefusalCode, type[PolicyError]] = {RefusalCode.SUITE: SuiteRefusedError}
+        return kinds.get(hint, NotPairedError)(line)
+
+    # --- from the pump --------------------------------------------------------------------------
+
+    def _on_link(self, pump: Pump, link: Link) -> None:
+        attempt = self._attempts.get(pump)
+        if attempt is not None:
+            attempt.link = link
+            attempt.done.set()
+
+    def _on_handshake_over(self, pump: Pump, down: LinkDown) -> None:
+        attempt = self._attempts.get(pump)
+        if attempt is not None:
+            attempt.down = down
+            attempt.done.set()
+
+    def _on_finished(self, pump: Pump) -> None:
+        attempt = self._attempts.pop(pump, None)
+        if attempt is not None:
+            attempt.done.set()
+
+    async def _give_counters(self, pump: Pump) -> None:
+        attempt = self._attempts.get(pump)
+        if attempt is None or not isinstance(pump.machine, Client):
+            return
+        try:
+            attempt.epoch = await self._trust.give_counters(
+                pump.machine, attempt.dh, self.config.counter_block, attempt.peer
+            )
+        except AerolinkError as error:
+            attempt.error = error
+            pump.machine.abort()
+        pump.turn()
+
+    async def _store_pairing(self, pump: Pump, event: PairingStored) -> None:
+        attempt = self._attempts.get(pump)
+        if attempt is None or not isinstance(pump.machine, Client):
+            return
+        try:
+            known = await self._stores.peers.find(event.key_id)
+        except AerolinkError:
+            known = None  # what is lost of it, this pairing heals
+        if known is not None and known.state is PeerState.REVOKED:
+            attempt.error = RevokedError("this device was revoked here: lift the revocation before pairing it again")
+            pump.machine.abort()
+            pump.turn()
+            return
+        attempt.record = await self._trust.store_pairing(pump, event, attempt.epoch)
+        if attempt.record is None:
+            attempt.error = StorageError("the pairing could not be stored: see the alarm")
+            pump.machine.abort()
+            pump.turn()

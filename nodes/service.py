@@ -1,0 +1,71 @@
+"""Background tasks of an object that is an async context manager: they live and die with its block.
+
+trio wraps whatever leaves a nursery in an ExceptionGroup. A user of ``async with Drone(...)`` should get his own
+exception as it was, so the block's exception passes outside of the nursery, and a background crash comes out alone
+when it is alone.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Self, TypeVarTuple
+
+import trio
+
+Ts = TypeVarTuple("Ts")
+
+
+class Service:
+    """Subclasses start tasks with :meth:`_start_soon` and say goodbye in :meth:`_goodbye`."""
+
+    _manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+    _nursery: trio.Nursery | None = None
+
+    async def __aenter__(self) -> Self:
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        try:
+            await self._begin()
+        except BaseException as error:
+            await self._leave(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        try:
+            await self._goodbye()
+        finally:
+            swallowed = await self._leave(kind, error, trace)
+        return swallowed
+
+    async def _leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        manager, nursery = self._manager, self._nursery
+        if manager is None or nursery is None:
+            return False
+        self._manager = self._nursery = None
+        crashed = nursery.cancel_scope.cancel_called  # a background task failed, and cancelled the block
+        nursery.cancel_scope.cancel()
+        try:
+            if crashed or isinstance(error, trio.Cancelled):
+                return bool(await manager.__aexit__(kind, error, trace))
+            await manager.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from None
+            raise
+        return False
+
+    async def _begin(self) -> None:
+        """Start what runs in the background."""
+
+    async def _goodbye(self) -> None:
+        """Close politely; bounded in time."""
+
+    def _start_soon(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        if self._nursery is None:
+            raise RuntimeError(f"use {type(self).__name__} as `async with`")
+        self._nursery.start_soon(function, *args)

@@ -1,0 +1,150 @@
+"""What the core asks of the node: who is this, remember him, give me counters (protocols.events; specs, 1.4 and 2.4).
+
+Every answer may be slow; none blocks the loop, and none that fails brings the node down: the handshake that asked is
+refused, and the operator is told.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from nodes.ports import CounterStore, KeyStore, PeerDirectory
+from nodes.runner import Pump
+from nodes.wakeup import Wakeup
+from protocols.errors import (
+    AerolinkError,
+    CounterLostError,
+    NotPairedError,
+    PolicyError,
+    RevokedError,
+    StorageError,
+)
+from protocols.events import Alarm, AlarmKind, PairingStored, PeerConfirmed, PeerIdentified
+from protocols.link.client import Client
+from protocols.link.peers import PeerRecord, PeerState
+from protocols.link.server import ServerMachine
+
+_log: Final = logging.getLogger(__name__)
+
+Approve = Callable[[PeerIdentified], Awaitable[bool]]
+"""The user's word on a device that knows the linking code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The three ports of a node."""
+
+    keys: KeyStore
+    """Static keys."""
+    peers: PeerDirectory
+    """Paired devices."""
+    counters: CounterStore
+    """Own initiation counters."""
+
+
+class Trust:
+    """Answers the core's questions from the stores."""
+
+    def __init__(self, stores: Stores, alarm: Callable[[Alarm], None]) -> None:
+        self._stores = stores
+        self._alarm = alarm
+        self.approve: Approve | None = None
+        self._confirmed: dict[bytes, int] = {}
+        self._wakeup = Wakeup()
+
+    # --- responder ------------------------------------------------------------------------------
+
+    async def identify(self, pump: Pump, event: PeerIdentified) -> None:
+        """Accept or reject the peer of a handshake."""
+        machine = pump.machine
+        assert isinstance(machine, ServerMachine)  # noqa: S101  # only responders ask
+        try:
+            record = await self._record(event)
+        except PolicyError as refusal:
+            machine.reject(event.attempt, refusal, trio.current_time())
+        else:
+            machine.accept(event.attempt, record, trio.current_time())
+        pump.turn()
+
+    async def _record(self, event: PeerIdentified) -> PeerRecord | None:
+        try:
+            record = await self._stores.peers.find(event.key_id)
+        except CounterLostError as error:
+            self._alarm(Alarm(AlarmKind.COUNTER_LOST, str(error)))
+            record = None  # pairing heals it; a session is refused below
+        except AerolinkError as error:
+            self._alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
+            raise NotPairedError("the directory did not answer") from None
+        if record is None and not event.pairing:
+            raise NotPairedError("this device is not paired")
+        if record is not None and record.state is PeerState.REVOKED:
+            raise RevokedError("this device was revoked")
+        if event.pairing and self.approve is not None and not await self.approve(event):
+            raise PolicyError("the user said no")
+        return record
+
+    async def store_pairing(self, pump: Pump, event: PairingStored, counter_epoch: bytes) -> PeerRecord | None:
+        """Store a peer as pending, then let the handshake go on; None when the store failed."""
+        record = PeerRecord(
+            key_id=event.key_id,
+            public=event.public,
+            dh=event.dh,
+            role=event.role,
+            pair_secret=event.pair_secret,
+            state=PeerState.PENDING,
+            initiation_counter=event.counter,
+            counter_epoch=counter_epoch,
+        )
+        try:
+            await self._stores.peers.put(record)
+        except StorageError as error:
+            self._alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
+            return None
+        machine = pump.machine
+        if isinstance(machine, Client | ServerMachine):
+            machine.pairing_stored(event.attempt, trio.current_time())
+        pump.turn()
+        return record
+
+    # --- confirmed peers ------------------------------------------------------------------------
+
+    def confirm(self, event: PeerConfirmed) -> None:
+        """Remember a proof of life; :meth:`write_confirmations` stores it (LK-43)."""
+        self._confirmed[event.key_id] = max(event.counter, self._confirmed.get(event.key_id, 0))
+        self._wakeup.set()
+
+    async def write_confirmations(self) -> None:
+        """Store confirmed counters, many peers per write, and commit pending pairings; runs for ever."""
+        while True:
+            await self._wakeup.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what was confirmed so far."""
+        batch, self._confirmed = self._confirmed, {}
+        counters = {key_id: counter for key_id, counter in batch.items() if counter}
+        try:
+            for key_id in batch:
+                await self._commit(key_id)
+            if counters:
+                await self._stores.peers.confirm_counters(counters)
+        except AerolinkError as error:
+            self._alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
+
+    async def _commit(self, key_id: bytes) -> None:
+        record = await self._stores.peers.find(key_id)
+        if record is not None and record.state is PeerState.PENDING:
+            await self._stores.peers.put(replace(record, state=PeerState.PAIRED))
+
+    # --- initiator ------------------------------------------------------------------------------
+
+    async def give_counters(self, client: Client, dh: str, count: int, peer: PeerRecord | None) -> bytes:
+        """Reserve counters and hand them over; return the epoch. CounterLostError, StorageError."""
+        block = await self._stores.counters.reserve(dh, count, create=peer is None)
+        if peer is not None and peer.counter_epoch and peer.counter_epoch != block.epoch:
+            raise CounterLostError("the initiation counter was lost after this device was paired: pair it again")
+        client.add_counters(block, trio.current_time())
+        return block.epoch
