@@ -88,9 +88,7 @@ def fixed_bytes(length: int) -> "Construct[bytes, bytes]":
     return blocks.FixedBytes(length)
 
 
-def bounded_bytes(
-    length: "Construct[int, int]", max_bytes: int, min_bytes: int = 0
-) -> "Construct[bytes, bytes]":
+def bounded_bytes(length: "Construct[int, int]", max_bytes: int, min_bytes: int = 0) -> "Construct[bytes, bytes]":
     """A length, checked against both bounds before anything is read, then that many bytes."""
     return blocks.BoundedBytes(length, max_bytes, min_bytes)
 
@@ -164,6 +162,20 @@ def nested(fmt: Format[T]) -> "Construct[T, T]":
 
 
 @dataclass(frozen=True, slots=True)
+class Variable:
+    """What is known of a part whose size varies."""
+
+    prefix_bytes: int
+    """Size of the length or count before it; 0 if it runs to the end of the frame."""
+    low: int
+    """Fewest bytes or items."""
+    high: int
+    """Most bytes or items."""
+    unit: str
+    """What is counted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One field of a format, as the codec and the diagrams see it."""
 
@@ -175,6 +187,10 @@ class Field:
     """Code of the :mod:`struct` module; None if it has none (variable, float, composed)."""
     accepts: Callable[[Any], bool] | None
     """Which raw values are allowed; None = all."""
+    constant: int | bytes | None
+    """The only value, of constants and reserved bytes (there 0)."""
+    variable: Variable | None
+    """Of a byte string, text or array of a size that varies."""
 
 
 def describe(fmt: Format[Any]) -> tuple[Field, ...]:
@@ -190,7 +206,20 @@ def _field(block: "Construct[Any, Any]") -> Field:
         size: int | None = block.sizeof()
     except construct.SizeofError:
         size = None
-    return Field(name, size, _struct_code(block), _accepts(block))
+    constant = block.value if isinstance(block, construct.Const) else None
+    return Field(name, size, _struct_code(block), _accepts(block), constant, _variable(block))
+
+
+def _variable(block: "Construct[Any, Any]") -> Variable | None:
+    if isinstance(block, blocks.Exact | blocks.Utf8):
+        return _variable(block.subcon)
+    if isinstance(block, blocks.BoundedBytes):
+        return Variable(block.length.sizeof(), block.min_bytes, block.max_bytes, "bytes")
+    if isinstance(block, blocks.RestBytes):
+        return Variable(0, block.min_bytes, block.max_bytes, "bytes")
+    if isinstance(block, blocks.BoundedArray):
+        return Variable(block.count.sizeof(), block.min_items, block.max_items, "items")
+    return None
 
 
 def _struct_code(block: "Construct[Any, Any]") -> str | None:

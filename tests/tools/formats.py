@@ -29,6 +29,16 @@ def all_formats() -> list[Format[Any]]:
     return [unique[name] for name in sorted(unique)]
 
 
+@st.composite
+def mavlink_frames(draw: st.DrawFn) -> bytes:
+    """One MAVLink 1 frame, or one MAVLink 2 frame, signed or not."""
+    mark, head_bytes, signature_bytes = draw(st.sampled_from([(0xFE, 8, 0), (0xFD, 12, 0), (0xFD, 12, 13)]))
+    length = draw(st.integers(0, _MOST))
+    rest_bytes = head_bytes - 3 + length + signature_bytes
+    rest = draw(st.binary(min_size=rest_bytes, max_size=rest_bytes))
+    return bytes((mark, length, bool(signature_bytes))) + rest
+
+
 def _exact(block: blocks.Exact) -> st.SearchStrategy[Any]:
     kind = block.kind
     if issubclass(kind, IntFlag):
@@ -38,7 +48,7 @@ def _exact(block: blocks.Exact) -> st.SearchStrategy[Any]:
     if issubclass(kind, IntEnum):
         return st.sampled_from(list(kind))
     if kind is bytes:
-        return st.integers(0, _MOST).map(bytes)
+        return (st.integers(0, _MOST).map(bytes) | mavlink_frames()).filter(block.accepts)
     if kind is bool:
         return st.booleans()
     small = st.integers(-1_000, 1_000) if kind is int else st.nothing()
@@ -50,11 +60,7 @@ def _number(block: Any) -> st.SearchStrategy[Any]:
     if code in "fd":
         return st.floats(width=32 if code == "f" else 64)
     bits = _BITS[code.upper()]
-    return (
-        st.integers(0, 2**bits - 1)
-        if code.isupper()
-        else st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    )
+    return st.integers(0, 2**bits - 1) if code.isupper() else st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def _octets(block: blocks.BoundedBytes | blocks.RestBytes) -> st.SearchStrategy[bytes]:
