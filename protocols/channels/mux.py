@@ -161,6 +161,11 @@ class Channels:
         """A round trip that the link measured with a ping."""
         self._path.rtt.sample(rtt_s)
 
+    @property
+    def rtt_s(self) -> float | None:
+        """Smoothed round trip in seconds; None before the first sample."""
+        return self._path.rtt.smoothed_s or None
+
     # --- the path -----------------------------------------------------------------------------
 
     @property
