@@ -35,9 +35,7 @@ def run(paths: Sequence[Path], out: TextIO) -> int:
             unusable = True
             reason = error.strerror if isinstance(error, OSError) else str(error)
             print(f"{ascii(str(path))[1:-1]}: {reason}", file=out)
-    for reason, count in sorted(
-        Counter(r.reason for r in results if r.outcome is Outcome.UNSUPPORTED).items()
-    ):
+    for reason, count in sorted(Counter(r.reason for r in results if r.outcome is Outcome.UNSUPPORTED).items()):
         print(f"unsupported: {reason} ({count})", file=out)
     print(summary(results), file=out)
     failed = any(result.outcome is Outcome.FAILED for result in results)

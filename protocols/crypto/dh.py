@@ -214,9 +214,7 @@ DH_FUNCTIONS: Final[Mapping[str, DhFunction]] = MappingProxyType(
     {
         row.name: row
         for row in (
-            DhFunction(
-                "25519", 32, 32, 32, X25519Key.generate, X25519Key.from_private_bytes, _check_length(32)
-            ),
+            DhFunction("25519", 32, 32, 32, X25519Key.generate, X25519Key.from_private_bytes, _check_length(32)),
             DhFunction("448", 56, 56, 56, X448Key.generate, X448Key.from_private_bytes, _check_length(56)),
             DhFunction("P256", 32, 65, 32, P256Key.generate, P256Key.from_private_bytes, _check_p256),
         )

@@ -116,10 +116,6 @@ class Kem:
 KEMS: Final[Mapping[str, Kem]] = MappingProxyType(
     {
         row.name: row
-        for row in (
-            Kem(
-                "MLKEM768", 1184, 1088, 32, MlKem768Key.generate, MlKem768Key.from_seed, _check, _encapsulate
-            ),
-        )
+        for row in (Kem("MLKEM768", 1184, 1088, 32, MlKem768Key.generate, MlKem768Key.from_seed, _check, _encapsulate),)
     }
 )

@@ -58,9 +58,7 @@ SUITES: Final[Mapping[int, Suite]] = MappingProxyType(
 )
 DEFAULT_SUITE: Final = SUITES[1]
 
-_BY_NAME: Final[Mapping[str, Suite]] = MappingProxyType(
-    {suite.name.lower(): suite for suite in SUITES.values()}
-)
+_BY_NAME: Final[Mapping[str, Suite]] = MappingProxyType({suite.name.lower(): suite for suite in SUITES.values()})
 
 
 def suite_by_id(suite_id: int) -> Suite:
@@ -74,7 +72,5 @@ def suite_by_name(name: str) -> Suite:
     """Return the suite with that name, in any case; UnsupportedError."""
     suite = _BY_NAME.get(name.lower())
     if suite is None:
-        raise UnsupportedError(
-            f"suite {name!r} is not offered; there are {', '.join(s.name for s in SUITES.values())}"
-        )
+        raise UnsupportedError(f"suite {name!r} is not offered; there are {', '.join(s.name for s in SUITES.values())}")
     return suite

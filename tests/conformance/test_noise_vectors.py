@@ -42,9 +42,7 @@ class XChaCha:
         return cast("bytes", plain)
 
 
-TABLES = replace(
-    DEFAULT, cipher={**CIPHERS, "XChaChaPoly": Cipher("XChaChaPoly", XChaCha, Struct("<16xQ").pack)}
-)
+TABLES = replace(DEFAULT, cipher={**CIPHERS, "XChaChaPoly": Cipher("XChaChaPoly", XChaCha, Struct("<16xQ").pack)})
 
 
 def vectors() -> list[Any]:
