@@ -48,7 +48,8 @@ class Output:
             table.add_column(column, no_wrap=column == "fingerprint", overflow="fold")
         for row in rows:
             table.add_row(*(Text(one_line(cell)) for cell in row))
-        Console(file=self.out).print(table)
+        # Whoever pipes the table wants its lines whole.
+        Console(file=self.out, width=None if self.out.isatty() else 250).print(table)
 
     def run(self, action: Callable[[], None]) -> int:
         """Return the exit code of an action."""

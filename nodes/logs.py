@@ -6,6 +6,7 @@ a limited rate per kind, and what was left out is counted in the next that passe
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from nodes.config.reader import one_line
 PACKAGES: Final = ("specs", "protocols", "nodes")
 HOSTILE: Final[Mapping[str, object]] = {"hostile": True}
 """``extra`` of a record that a stranger can cause as often as he likes."""
+MAX_KINDS: Final = 256
+"""Kinds of hostile records that have a rate of their own; later ones share one."""
 NO_LINK: Final = "-"
 _FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s [%(link)s] %(message)s"
 _RICH_FORMAT: Final = "[%(link)s] %(message)s"
@@ -63,12 +66,19 @@ class RateLimitFilter(logging.Filter):
         self._per_s = per_s
         self._burst = float(burst)
         self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._lock = threading.Lock()  # logging calls filters outside of its own
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not getattr(record, "hostile", False):
             return True
-        now = self._clock()
-        bucket = self._buckets.setdefault((record.name, str(record.msg)), _Bucket(self._burst, now))
+        with self._lock:
+            return self._passes(record, self._clock())
+
+    def _passes(self, record: logging.LogRecord, now: float) -> bool:
+        kind = (record.name, str(record.msg))
+        if kind not in self._buckets and len(self._buckets) >= MAX_KINDS:
+            kind = ("", "")  # somebody put the arguments in: then all of them share one
+        bucket = self._buckets.setdefault(kind, _Bucket(self._burst, now))
         bucket.tokens = min(self._burst, bucket.tokens + max(0.0, now - bucket.at) * self._per_s)
         bucket.at = now
         if bucket.tokens < 1.0:

@@ -69,11 +69,7 @@ def check(path: Path) -> list[Problem]:
         data = _read(path)
     except ConfigError as error:
         return [Problem(None, str(error))]
-    config, problems = _parse(data, path)
-    replay = config.flight.replay if config else None
-    if replay is not None and not replay.is_file():
-        return [Problem(None, f'"replay" in [flight]: there is no file {replay}')]
-    return problems
+    return _parse(data, path, look=True)[1]
 
 
 def _read(path: Path) -> bytes:
@@ -92,7 +88,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _parse(data: bytes, path: Path) -> tuple[Config | None, list[Problem]]:
+def _parse(data: bytes, path: Path, *, look: bool = False) -> tuple[Config | None, list[Problem]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -104,7 +100,8 @@ def _parse(data: bytes, path: Path) -> tuple[Config | None, list[Problem]]:
     except (ValueError, RecursionError) as error:
         return None, [_syntax_problem(error, text)]
     reader = Reader(values, lines, path.parent)
-    return reader.config(), reader.problems
+    config = reader.config(look=look)
+    return config, reader.problems
 
 
 def _syntax_problem(error: Exception, text: str) -> Problem:

@@ -10,6 +10,7 @@ from protocols.errors import ConfigError
 DEFAULT_PORT: Final = 14_600
 _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
+_SCOPE: Final = re.compile(r"%[A-Za-z0-9._-]+\Z")
 _DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
 
 
@@ -51,10 +52,11 @@ def _host(text: str) -> str:
 
 
 def _address(text: str, version: int) -> str:
+    bare = _SCOPE.sub("", text)
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(bare)
     except ValueError:
         address = None
-    if address is None or address.version != version:
+    if address is None or address.version != version or "%" in bare:  # ipaddress takes anything as a scope
         raise ConfigError(f"this is no IPv{version} address")
     return text

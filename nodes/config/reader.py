@@ -51,8 +51,8 @@ class Reader:
     def problems(self) -> list[Problem]:
         return sorted(self._problems, key=lambda problem: problem.line or 0)
 
-    def config(self) -> Config | None:
-        """Return the configuration, or None if there is any problem."""
+    def config(self, *, look: bool) -> Config | None:
+        """Return the configuration, or None if there is any problem; ``look`` for the files that it names."""
         for name in self._values.keys() - TABLES.keys():
             self._unknown_at_top(name)
         tables = {name: self._table(name, cls) for name, cls in TABLES.items()}
@@ -61,6 +61,9 @@ class Reader:
         config = Config(**cast("dict[str, Any]", tables))
         for where, text in contradictions(config, self._given()):
             self._add(where, text)
+        replay = config.flight.replay
+        if look and replay is not None and not replay.is_file():
+            self._add(("flight", "replay"), f'"replay" in [flight]: there is no file {replay}')
         return None if self._problems else config
 
     def _given(self) -> set[Where]:

@@ -7,21 +7,14 @@ from typing import Annotated, Final, Literal
 from nodes.config.endpoint import DEFAULT_PORT, Endpoint
 from nodes.config.kinds import FilePath, HostPort, ListOf, Number, OneOf, Text, YesNo
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES, Suite
-from specs.registry import (
-    DEFAULT_MAX_DATAGRAM_BYTES,
-    HANDSHAKE_DEADLINE_S,
-    LOAD_INITIATIONS_PER_S,
-    MAX_HANDSHAKE_DATAGRAM_BYTES,
-    MAX_PENDING_HANDSHAKES,
-    MAX_UNAUTHENTICATED_STREAMS,
-    REKEY_AFTER_S,
-    Role,
-)
+from protocols.link.config import LinkConfig
+from specs.registry import MAX_HANDSHAKE_DATAGRAM_BYTES, MAX_UNAUTHENTICATED_STREAMS, REKEY_AFTER_S, Role
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Carrier = Literal["udp", "tcp"]
 
 LOOPBACK: Final = Endpoint("127.0.0.1", DEFAULT_PORT)
+_LINK: Final = LinkConfig()
 _ROLES: Final = OneOf({"drone": Role.DRONE, "rc": Role.RC})
 _LOG_LEVELS: Final = OneOf({level: level for level in ("debug", "info", "warning", "error")})
 _CARRIERS: Final = OneOf({carrier: carrier for carrier in ("udp", "tcp")})
@@ -62,25 +55,23 @@ class LinkTable:
 class LimitsTable:
     """Times and sizes; the defaults suit a direct radio link."""
 
-    handshake_deadline_s: Annotated[float, Number(1, 60)] = HANDSHAKE_DEADLINE_S
+    handshake_deadline_s: Annotated[float, Number(1, 60)] = _LINK.handshake_deadline_s
     """Seconds after which an unfinished handshake is given up."""
-    keepalive_s: Annotated[float, Number(0.05, 60)] = 1.0
+    keepalive_s: Annotated[float, Number(0.05, 60)] = _LINK.keepalive_s
     """Seconds of silence after which the node sends a sign of life."""
-    dead_after_s: Annotated[float, Number(0.2, 300)] = 5.0
+    dead_after_s: Annotated[float, Number(0.2, 300)] = _LINK.dead_after_s
     """Seconds without authentic traffic after which a link counts as lost; more than `keepalive_s`."""
-    rekey_after_s: Annotated[float, Number(1, REKEY_AFTER_S)] = REKEY_AFTER_S
+    rekey_after_s: Annotated[float, Number(1, REKEY_AFTER_S)] = _LINK.rekey_after_s
     """Age in seconds at which keys are replaced."""
-    max_peers: Annotated[int, Number(1, 1024, whole=True)] = 64
+    max_peers: Annotated[int, Number(1, 65_536, whole=True)] = _LINK.max_peers
     """Most links at the same time."""
-    max_datagram_bytes: Annotated[int, Number(576, MAX_HANDSHAKE_DATAGRAM_BYTES, whole=True)] = (
-        DEFAULT_MAX_DATAGRAM_BYTES
-    )
+    max_datagram_bytes: Annotated[int, Number(576, MAX_HANDSHAKE_DATAGRAM_BYTES, whole=True)] = _LINK.max_datagram_bytes
     """Largest protected UDP datagram in bytes, UDP header excluded; handshakes have their own fixed sizes."""
-    max_pending_handshakes: Annotated[int, Number(1, 65_536, whole=True)] = MAX_PENDING_HANDSHAKES
+    max_pending_handshakes: Annotated[int, Number(1, 65_536, whole=True)] = _LINK.max_pending
     """Most unfinished handshakes at the same time."""
     max_unauthenticated_streams: Annotated[int, Number(1, 4_096, whole=True)] = MAX_UNAUTHENTICATED_STREAMS
     """Most TCP connections that have not authenticated themselves."""
-    load_initiations_per_s: Annotated[int, Number(1, 100_000, whole=True)] = LOAD_INITIATIONS_PER_S
+    load_initiations_per_s: Annotated[float, Number(1, 100_000)] = _LINK.load_initiations_per_s
     """Handshakes per second from which on a cookie is asked for first."""
 
 
@@ -122,6 +113,21 @@ class Config:
     """Where telemetry comes from."""
     video: VideoTable = field(default_factory=VideoTable)
     """Pictures."""
+
+    def link_config(self) -> LinkConfig:
+        """Return what the protocol is told of this configuration."""
+        limits = self.limits
+        return LinkConfig(
+            suites=self.link.suites,
+            keepalive_s=limits.keepalive_s,
+            dead_after_s=limits.dead_after_s,
+            rekey_after_s=limits.rekey_after_s,
+            handshake_deadline_s=limits.handshake_deadline_s,
+            max_datagram_bytes=limits.max_datagram_bytes,
+            max_peers=limits.max_peers,
+            max_pending=limits.max_pending_handshakes,
+            load_initiations_per_s=limits.load_initiations_per_s,
+        )
 
 
 TABLES: Final = {

@@ -24,7 +24,7 @@ MAX_FILE_BYTES: Final = 4_194_304
 LOCK_NAME: Final = "lock"
 _POSIX: Final = os.name == "posix"
 _TEMPORARY: Final = ".tmp"
-_OPEN: Final = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_OPEN: Final = sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"))  # all POSIX
 _REMEDIES: Final = {
     errno.ENOSPC: "; free some space and try again",
     errno.EDQUOT: "; free some space and try again",

@@ -60,7 +60,8 @@ class FileKeyStore:
     async def static_key(self, dh: str) -> StaticKey:
         """Return the static key for a DH function; ConfigError when there is none or it must not be used."""
         if dh not in self._keys:
-            self._keys[dh] = await self._serial.run(partial(self._files.load, dh))
+            key = await self._serial.run(partial(self._files.load, dh))
+            self._keys.setdefault(dh, key)  # another task may have been first
         return self._keys[dh]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
+from protocols.crypto.dh import DH_FUNCTIONS
 from protocols.crypto.fingerprint import key_id_of
 from protocols.errors import UsageError
 from protocols.link.peers import PeerRecord
@@ -18,6 +19,8 @@ MAX_NAME_CHARS: Final = 64
 
 def check_record(record: PeerRecord) -> PeerRecord:
     """Return the record, or raise UsageError: a store never keeps what it could not give back."""
+    if record.dh not in DH_FUNCTIONS:
+        raise UsageError("the DH function of a peer record is not known here")
     if len(record.key_id) != KEY_ID_BYTES or record.key_id != key_id_of(record.dh, record.public):
         raise UsageError("the key id of a peer record is not that of its public key")
     if len(record.pair_secret) != PAIR_SECRET_BYTES:

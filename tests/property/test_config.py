@@ -27,6 +27,7 @@ def _holds(data: bytes) -> None:
         said = str(error)
     else:
         assert isinstance(config, Config)
+        config.link_config()  # refuses what the protocol does not allow
         tomllib.loads(data.decode("utf-8-sig"))
         return
     assert said.startswith("some/aerolink.toml")

@@ -73,7 +73,10 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert type(config.limits.handshake_deadline_s) is float
     assert (config.flight.replay, config.flight.speed) == (tmp_path / "flights/one.tlog", 2.0)
     assert (config.video.enabled, config.video.bitrate_bps, config.video.rate_hz) == (True, 500_000, 25.0)
-    assert check(path)[0].text == f'"replay" in [flight]: there is no file {tmp_path}/flights/one.tlog'
+    (problem,) = check(path)
+    assert problem.located("x") == f'x:17: "replay" in [flight]: there is no file {tmp_path}/flights/one.tlog'
+    assert config.link_config().suites == config.link.suites
+    assert (config.link_config().keepalive_s, config.link_config().max_peers) == (0.5, 8)
 
 
 def test_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,10 +119,10 @@ def test_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (DRONE + "[limits]\nrekey_after_s = 121", '4: "rekey_after_s" in [limits] must be a number from 1 to 120'),
         (DRONE + "[limits]\nrekey_after_s = nan", "not inf or nan"),
-        (DRONE + "[limits]\nmax_peers = 1.0", '4: "max_peers" in [limits] must be a whole number from 1 to 1024'),
+        (DRONE + "[limits]\nmax_peers = 1.0", '4: "max_peers" in [limits] must be a whole number from 1 to 65536'),
         (DRONE + "[limits]\nmax_peers = true", "not true"),
         (DRONE + "[limits]\nmax_peers = 99999999999999999999", "not so large a number"),
-        (DRONE + "[limits]\nkeepalive_s = 5.0", '4: "dead_after_s" in [limits], 5, must be more than "keepalive_s"'),
+        (DRONE + "[limits]\nkeepalive_s = 10.0", '4: "dead_after_s" in [limits], 10, must be more than "keepalive_s"'),
         (DRONE + "[limits]\nkeepalive_s = 5\ndead_after_s = 4", "5: "),
         (DRONE + '[flight]\nmodel = "yes"', '4: "model" in [flight] must be true or false, without quotes, not'),
         (DRONE + "[flight]\nmodel = 2020-01-01", "not a date"),
@@ -214,7 +217,7 @@ def test_endpoints(text: str, host: str, port: int) -> None:
     [
         *("", ":", "x", ":1", "x:", "x:-1", "x:65536", "x:\u0661", "x:1 ", "http://x:1", "1:1"),
         *("::1:1", "[::1]", "[::1]1", "[127.0.0.1]:1", "[]:1", "256.0.0.1:1", "1.2.3:1"),
-        *("a b:1", "-a:1", "a..b:1", f"{'a' * 64}:1", f"{'a.' * 150}b:1"),
+        *("[::1%a b]:1", "[::1%]:1", "a b:1", "-a:1", "a..b:1", f"{'a' * 64}:1", f"{'a.' * 150}b:1"),
     ],
 )
 def test_what_is_no_endpoint(text: str) -> None:

@@ -136,6 +136,12 @@ def test_devices_are_listed_as_text_and_without_secrets(folder: Path) -> None:
     assert set(peers[0]) == {"name", "role", "state", "dh", "fingerprint", "counter_lost"}
 
 
+def test_a_long_name_breaks_no_line(folder: Path) -> None:
+    _put(folder, make_record(1, name="x" * 64))
+    assert fingerprint_text(make_record(1).key_id) in run(list_peers, folder).out.splitlines()[1]
+    assert "x" * 64 in run(list_peers, folder).out
+
+
 def test_a_lost_counter_shows(folder: Path) -> None:
     _put(folder, make_record(1), make_record(2, state=PeerState.REVOKED))
     (folder / COUNTERS_NAME).unlink()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodes.logs import HOSTILE, PACKAGES, LinkLogger, RateLimitFilter, set_up, take_down
+from nodes.logs import HOSTILE, MAX_KINDS, PACKAGES, LinkLogger, RateLimitFilter, set_up, take_down
 
 
 @pytest.fixture
@@ -92,6 +92,12 @@ def test_hostile_records_pass_at_a_rate_and_the_rest_is_counted() -> None:
     assert record.getMessage() == "bad mac from 12 (9 more left out)"
     clock.now += 1000.0
     assert [limit.filter(_record("bad mac from %s", 0)) for _ in range(3)] == [True, True, False]
+
+
+def test_kinds_do_not_fill_the_memory() -> None:
+    limit = RateLimitFilter(Clock(), burst=3)
+    passed = [limit.filter(_record(f"bad mac from {number}")) for number in range(MAX_KINDS + 10)]
+    assert sum(passed) == MAX_KINDS + 3
 
 
 def test_kinds_do_not_share_a_rate_and_others_have_none() -> None:

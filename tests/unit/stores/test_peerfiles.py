@@ -241,6 +241,7 @@ def _damaged(content: dict[str, Any]) -> Iterator[bytes]:
         {"public": ""},
         {"name": None},
         {"dh": "X"},
+        {"dh": "X" * 300},
         {"dh": "Ü"},
         {"unknown": 1},
     ]
