@@ -12,17 +12,13 @@ After WireGuard (whitepaper, 5.4.4 and 5.4.7), with the algorithms of specs/1-li
 All comparisons take the same time wherever two MACs differ.
 """
 
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from protocols.errors import UsageError
+from protocols.crypto.ciphers import Aead
+from protocols.crypto.kdf import constant_time_equal, hkdf_sha256, hmac_sha256
+from protocols.errors import DecryptError, UsageError
 from protocols.guards.address import Address, encode_address
 from specs.registry import COOKIE_BYTES, COOKIE_LIFETIME_S, COOKIE_SALT_BYTES, MAC_BYTES
 
@@ -33,35 +29,27 @@ _ZERO_NONCE: Final = bytes(12)
 """Each key seals one cookie: it comes from a fresh salt."""
 
 
-def _hkdf_sha256(salt: bytes, material: bytes, info: bytes) -> bytes:
-    return HKDF(SHA256(), _KEY_BYTES, salt, info).derive(material)
-
-
-def _hmac_sha256_128(key: bytes, message: Buffer) -> bytes:
-    return hmac.digest(key, message, "sha256")[:MAC_BYTES]
-
-
 # --- mac1 and mac2 ------------------------------------------------------------------------------
 
 
 def mac1_key(secret_or_public: bytes) -> bytes:
     """The key of mac1, from the responder's static public key (session) or the linking code (pairing)."""
-    return _hkdf_sha256(b"", secret_or_public, b"mac1")
+    return hkdf_sha256(secret_or_public, b"", b"mac1", _KEY_BYTES)
 
 
 def mac1(key: bytes, message: Buffer) -> bytes:
     """The first MAC, over the message up to where it stands."""
-    return _hmac_sha256_128(key, message)
+    return hmac_sha256(key, bytes(message), MAC_BYTES)
 
 
 def mac2(cookie: bytes, message: Buffer) -> bytes:
     """The second MAC, over the message including mac1, keyed by a cookie."""
-    return _hmac_sha256_128(cookie, message)
+    return hmac_sha256(cookie, bytes(message), MAC_BYTES)
 
 
 def verify_mac1(key: bytes, message: Buffer, received: Buffer) -> bool:
     """Whether ``received`` is the mac1 of ``message``."""
-    return hmac.compare_digest(mac1(key, message), received)
+    return constant_time_equal(mac1(key, message), bytes(received))
 
 
 # --- the cookie reply ---------------------------------------------------------------------------
@@ -81,16 +69,16 @@ def make_reply(key: bytes, initiation_mac1: bytes, cookie: bytes, salt: bytes) -
     """Seal ``cookie`` for the sender of the initiation; ``key`` is its mac1 key, ``salt`` 32 fresh bytes."""
     if len(cookie) != COOKIE_BYTES or len(salt) != COOKIE_SALT_BYTES:
         raise UsageError("a cookie has 16 bytes, a salt 32")
-    cipher = AESGCM(_hkdf_sha256(salt, key, b"cookie"))
-    return SealedCookie(salt, cipher.encrypt(_ZERO_NONCE, cookie, initiation_mac1))
+    cipher = Aead(hkdf_sha256(key, salt, b"cookie", _KEY_BYTES))
+    return SealedCookie(salt, cipher.seal(_ZERO_NONCE, cookie, initiation_mac1))
 
 
 def open_reply(key: bytes, initiation_mac1: bytes, reply: SealedCookie) -> bytes | None:
     """The cookie, if ``reply`` answers the initiation that carried this mac1; otherwise None: ignore it."""
-    cipher = AESGCM(_hkdf_sha256(reply.salt, key, b"cookie"))
+    cipher = Aead(hkdf_sha256(key, reply.salt, b"cookie", _KEY_BYTES))
     try:
-        cookie = cipher.decrypt(_ZERO_NONCE, reply.sealed, initiation_mac1)
-    except InvalidTag:
+        cookie = cipher.open(_ZERO_NONCE, reply.sealed, initiation_mac1)
+    except DecryptError:
         return None
     return cookie if len(cookie) == COOKIE_BYTES else None
 
@@ -116,7 +104,7 @@ class CookieJar:
     def cookie(self, address: Address, now: float) -> bytes:
         """The cookie of ``address``: 16 bytes that only who receives there can know."""
         self._rotate(now)
-        return _hmac_sha256_128(self._current, encode_address(address))
+        return hmac_sha256(self._current, encode_address(address), COOKIE_BYTES)
 
     def verify_mac2(self, message: Buffer, received: Buffer, address: Address, now: float) -> bool:
         """Whether ``received`` is the mac2 of ``message``, made with a cookie of this address.
@@ -126,7 +114,7 @@ class CookieJar:
         self._rotate(now)
         encoded = encode_address(address)
         fits = (
-            hmac.compare_digest(mac2(_hmac_sha256_128(secret, encoded), message), received)
+            constant_time_equal(mac2(hmac_sha256(secret, encoded, COOKIE_BYTES), message), bytes(received))
             for secret in (self._current, self._previous)
         )
         return next(fits) | next(fits)
