@@ -6,6 +6,7 @@ secrets are never written.
 """
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,7 +150,7 @@ def _own_keys(state_dir: Path, name: str | None) -> list[StaticKey]:
         files = state.key_files
         names = [dh for dh in DH_FUNCTIONS if files.exists(dh)] if name is None else [dh_of(name)]
         if not names:
-            advice = f"`aerolink keys generate --state-dir {state_dir}` makes one"
+            advice = f"`aerolink keys generate --state-dir {shlex.quote(str(state_dir))}` makes one"
             raise ConfigError(f"there is no key in {state_dir}: {advice}")
         return [files.load(dh) for dh in names]
 

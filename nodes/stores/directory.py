@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shlex
 import stat
 import threading
 from pathlib import Path
@@ -146,12 +147,11 @@ def _open_folder(path: Path, *, create: bool) -> int:
     try:
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=0o700)
+            _make_folder(path)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no state folder {path}: `aerolink keys generate --state-dir {path}` makes it"
+            f"there is no state folder {path}: `aerolink keys generate --state-dir {shlex.quote(str(path))}` makes it"
         ) from None
     except NotADirectoryError:
         raise ConfigError(f"{path} is no folder: name another state folder") from None
@@ -162,11 +162,23 @@ def _open_folder(path: Path, *, create: bool) -> int:
     try:
         _check_owner(path, info := os.fstat(fd))
         if info.st_mode & 0o077:
-            raise ConfigError(f"{path} is open to other users: chmod 700 {path}")
+            raise ConfigError(f"{path} is open to other users: chmod 700 {shlex.quote(str(path))}")
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)  # or a power cut could take the folder with the keys in it
+    finally:
+        os.close(parent)
 
 
 def _lock(path: Path, fd: int) -> int:
@@ -192,7 +204,7 @@ def _check_private(path: Path, info: os.stat_result) -> None:
         raise ConfigError(f"{path} is no regular file: put the file itself there")
     _check_owner(path, info)
     if info.st_mode & 0o077:
-        raise ConfigError(f"{path} is open to other users: chmod 600 {path}")
+        raise ConfigError(f"{path} is open to other users: chmod 600 {shlex.quote(str(path))}")
 
 
 def _check_owner(path: Path, info: os.stat_result) -> None:

@@ -1,5 +1,6 @@
 """Static keys as files: ``identity-P256.pem`` and its like in the state folder, PKCS#8, mode 0600."""
 
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +31,8 @@ class KeyFiles:
         path = self.path(dh)
         pem = self._directory.read(path.name)
         if pem is None:
-            command = f"aerolink keys generate --state-dir {self._directory.path} --dh {dh}"
+            folder = shlex.quote(str(self._directory.path))
+            command = f"aerolink keys generate --state-dir {folder} --dh {dh}"
             raise ConfigError(f"{path} is missing: `{command}` makes a key")
         try:
             key = parse_private_key_pem(pem)

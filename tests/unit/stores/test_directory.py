@@ -277,6 +277,24 @@ def test_a_folder_that_cannot_be_made(folder: Path, monkeypatch: pytest.MonkeyPa
         PrivateDirectory.open(folder, create=True)
 
 
+def test_a_folder_whose_making_is_not_durable_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _failing(errno.EIO))
+        with pytest.raises(StorageError, match="cannot be opened"):
+            PrivateDirectory.open(folder, create=True)
+    PrivateDirectory.open(folder, create=True).close()
+
+
+def test_commands_in_messages_can_be_pasted(tmp_path: Path) -> None:
+    folder = tmp_path / "my state"
+    with pytest.raises(ConfigError, match=f"--state-dir '{folder}'`"):
+        PrivateDirectory.open(folder)
+    folder.mkdir()
+    folder.chmod(0o755)
+    with pytest.raises(ConfigError, match=f"chmod 700 '{folder}'"):
+        PrivateDirectory.open(folder)
+
+
 @pytest.mark.parametrize("step", ["open", "read"])
 def test_read_errors_are_storage_errors(
     directory: PrivateDirectory, monkeypatch: pytest.MonkeyPatch, step: str
