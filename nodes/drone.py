@@ -1,6 +1,7 @@
 """The drone: it listens, pairs remote controllers, and carries their links."""
 
 import math
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Final, Literal
 
@@ -38,6 +39,7 @@ class Drone(Node):
         await super()._begin()
         self._new_links, self._links_taken = trio.open_memory_channel[Link](math.inf)
         self._listeners: list[TcpListener] = []
+        self._finished_handshakes: Counter[str] = Counter()
 
     async def listen(self, endpoint: Endpoint, carrier: CarrierName = "udp") -> Endpoint:
         """Open a port; return where it is (a port 0 was chosen by the system). ConfigError with one line."""
@@ -126,12 +128,14 @@ class Drone(Node):
             yield link
 
     def handshake_counters(self) -> dict[str, int]:
-        """Return what all ports together counted of handshakes."""
-        total: dict[str, int] = {}
+        """Return what all ports together counted of handshakes, streams that ended included."""
+        total = self._finished_handshakes.copy()
         for machine in self._machines():
-            for name, count in machine.handshakes.as_dict().items():
-                total[name] = total.get(name, 0) + count
-        return total
+            total.update(machine.handshakes.as_dict())
+        return dict(total)
+
+    def _on_finished(self, pump: Pump) -> None:
+        self._finished_handshakes.update(pump.machine.handshakes.as_dict())
 
     def _on_link(self, pump: Pump, link: Link) -> None:  # noqa: ARG002  # links of all pumps go one way
         self._new_links.send_nowait(link)
