@@ -2,7 +2,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nodes.config import Config, parse
@@ -34,6 +34,7 @@ def _holds(data: bytes) -> None:
     assert said.isprintable()
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.binary())
 @example(b"a = " + b"[" * 5000)
 @example(b"a = " + b"1" * 5000)
@@ -45,11 +46,13 @@ def test_any_bytes_give_a_config_or_a_config_error(data: bytes) -> None:
     _holds(data)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(SNIPPETS).map("".join))
 def test_any_mixture_gives_a_config_or_a_config_error(text: str) -> None:
     _holds(text.encode())
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.sampled_from([(table, key) for table, cls in TABLES.items() for key in kinds_of(cls)]),
     st.one_of(
@@ -73,6 +76,7 @@ def test_any_value_of_any_key_gives_a_config_or_names_key_and_line(where: tuple[
     assert f'"{key}"' in said
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text() | st.from_regex(r"[\[\]0-9a-f:.%-]+:[0-9]+", fullmatch=True))
 def test_an_endpoint_is_written_as_it_was_read(text: str) -> None:
     try:

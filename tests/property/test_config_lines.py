@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.config.lines import Where, key_lines
@@ -131,6 +131,7 @@ def documents(draw: st.DrawFn) -> Part:
     return document
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(documents(), st.booleans())
 def test_lines_are_those_that_the_document_was_made_with(document: Part, windows: bool) -> None:
     text = document.text.replace("\n", "\r\n") if windows else document.text
@@ -138,6 +139,7 @@ def test_lines_are_those_that_the_document_was_made_with(document: Part, windows
     assert key_lines(text, values) == {where: line + 1 for where, line in document.places}
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(st.sampled_from("ab=.[]{}\"'\\#,\n 1")))
 def test_any_valid_document_has_all_its_lines(text: str) -> None:
     try:

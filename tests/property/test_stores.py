@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.stores.counterfile import NAME, CounterFile
@@ -43,6 +43,7 @@ def _body(name: str, content: object) -> bytes:
 
 
 @pytest.mark.parametrize("name", [PEERS_NAME, COUNTERS_NAME, NAME])
+@settings(deadline=None)  # a busy machine is no failure
 @given(data=st.binary() | VALUES)
 def test_any_content_is_records_or_damage(name: str, data: object) -> None:
     with folder() as directory:
@@ -70,6 +71,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(STEPS)
 def test_files_and_memory_remember_the_same(steps: list[PeerRecord | dict[bytes, int] | None]) -> None:
     with folder() as directory:
@@ -88,6 +90,7 @@ def test_files_and_memory_remember_the_same(steps: list[PeerRecord | dict[bytes,
             }
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(STEPS, st.integers(0, 30))
 def test_no_crash_lowers_a_counter_of_a_pairing(
     steps: list[PeerRecord | dict[bytes, int] | None], writes_left: int
