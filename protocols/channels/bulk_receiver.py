@@ -18,7 +18,7 @@ from protocols.events import (
     ChannelEvent,
     EndBulk,
 )
-from specs.inner import BULK_ACCEPT, BULK_DONE, BULK_HEADER, BULK_OFFER, BulkAccept, BulkDirection, BulkDone
+from specs.inner import BULK_ACCEPT, BULK_DONE, BULK_HEADER, BULK_OFFER, BulkAccept, BulkDirection, BulkDone, BulkOffer
 from specs.registry import MAX_BULK_BYTES, ChannelId, InnerType
 
 _HEADER: Final = derive_struct(BULK_HEADER)
@@ -35,6 +35,8 @@ class BulkReceiver:
         self._transfers: dict[int, Incoming] = {}
         self._ended: OrderedDict[int, BulkStatus] = OrderedDict()
         self._replies: OrderedDict[tuple[InnerType, int], None] = OrderedDict()
+        self._told: set[int] = set()
+        """Every number that the user has seen or will see: at most 65,536, and each took an event."""
         self._news = 0
         self.events: deque[ChannelEvent | Incoming] = deque()
         """What the user has not taken; a transfer stands for its next piece, or for its completion."""
@@ -92,7 +94,7 @@ class BulkReceiver:
 
     def _find(self, number: int) -> Incoming | None:
         transfer = self._transfers.get(number)
-        if transfer is None and number not in self._ended:
+        if transfer is None and number not in self._told:
             raise UsageError("no such transfer")
         return transfer
 
@@ -104,22 +106,27 @@ class BulkReceiver:
         known = self._transfers.get(offer.transfer)
         if known is not None and known.offer != offer:
             raise ProtocolViolationError("bulk offer: transfer number used twice (CH-50)")
-        if offer.transfer in self._ended:
-            self._reply(InnerType.BULK_DONE, offer.transfer)
-        elif known is None:
-            transfer = Incoming(offer, self.events.append)
-            self._transfers[offer.transfer] = transfer
-            if self._refuses(transfer):
-                self._close(transfer, BulkStatus.REFUSED)
-            else:
-                self.emit(BulkOffered(self._channel, offer.transfer, offer.name, offer.size, offer.sha256))
+        if known is None:
+            self._new_offer_untrusted(offer)
         elif known.state is not Receiving.OFFERED:
             self._reply(InnerType.BULK_ACCEPT, offer.transfer)
             self._reply(InnerType.BULK_ACK, offer.transfer)
 
-    def _refuses(self, transfer: Incoming) -> bool:
-        too_many = len(self._transfers) > MAX_TRANSFERS or self._news >= _MAX_NEWS
-        return too_many or transfer.offer.size > MAX_BULK_BYTES
+    def _new_offer_untrusted(self, offer: BulkOffer) -> None:
+        number = offer.transfer
+        if self._has_ended(number):
+            self._reply_done(number)
+        elif self._refuses(offer):
+            self._remember(number, BulkStatus.REFUSED)
+            self._reply_done(number)
+        else:
+            self._transfers[number] = Incoming(offer, self.events.append)
+            self._told.add(number)
+            self.emit(BulkOffered(self._channel, number, offer.name, offer.size, offer.sha256))
+
+    def _refuses(self, offer: BulkOffer) -> bool:
+        too_many = len(self._transfers) >= MAX_TRANSFERS or self._news >= _MAX_NEWS
+        return too_many or offer.size > MAX_BULK_BYTES
 
     def chunk_untrusted(self, frame: bytes, now: float) -> None:
         """A chunk of the object."""
@@ -139,10 +146,10 @@ class BulkReceiver:
             self._check_whole(transfer)
 
     def _late_chunk_untrusted(self, number: int) -> None:
-        if number not in self._ended:
+        if not self._has_ended(number):
             raise ProtocolViolationError("bulk: chunk of a transfer that was never offered (CH-51)")
         self._counters.dropped += 1
-        self._reply(InnerType.BULK_DONE, number)  # CH-56
+        self._reply_done(number)  # CH-56
 
     def done_untrusted(self, done: BulkDone) -> None:
         """BULK_DONE from the sender: a cancellation, repeated until we confirm it."""
@@ -152,9 +159,9 @@ class BulkReceiver:
         if transfer is not None:
             self._finish(transfer, BulkStatus.CANCELLED)
             return
-        if done.transfer not in self._ended:  # the offer was lost, or is still on its way: it comes too late
+        if not self._has_ended(done.transfer):  # the offer was lost, or is still on its way: it comes too late
             self._remember(done.transfer, BulkStatus.CANCELLED)
-        self._reply(InnerType.BULK_DONE, done.transfer)
+        self._reply_done(done.transfer)
 
     def _check_whole(self, transfer: Incoming) -> None:
         if transfer.state is not Receiving.ACCEPTED or not transfer.is_whole():
@@ -177,7 +184,11 @@ class BulkReceiver:
         self._remember(number, status)
         for kind in (InnerType.BULK_ACCEPT, InnerType.BULK_ACK):
             self._replies.pop((kind, number), None)
-        self._reply(InnerType.BULK_DONE, number)
+        self._reply_done(number)
+
+    def _has_ended(self, number: int) -> bool:
+        """Over; of very old ones only that is known."""
+        return number in self._ended or (number in self._told and number not in self._transfers)
 
     def _remember(self, number: int, status: BulkStatus) -> None:
         self._ended[number] = status
@@ -189,6 +200,10 @@ class BulkReceiver:
 
     def _reply(self, kind: InnerType, number: int) -> None:
         self._replies[kind, number] = None
+
+    def _reply_done(self, number: int) -> None:
+        if number in self._ended:  # what has been forgotten is answered by silence
+            self._reply(InnerType.BULK_DONE, number)
 
     def _acknowledge(self, transfer: Incoming) -> None:
         if transfer.ack_due:
@@ -217,4 +232,5 @@ class BulkReceiver:
         """Acknowledge what has waited."""
         for transfer in self._transfers.values():
             if transfer.ack_at is not None and transfer.ack_at <= now:
+                transfer.ack_at = None
                 self._reply(InnerType.BULK_ACK, transfer.offer.transfer)

@@ -100,7 +100,7 @@ class BulkSender:
     def ack_untrusted(self, frame: bytes, now: float) -> None:
         """BULK_ACK."""
         ack = parse_ack_untrusted(frame)
-        transfer = self._find_untrusted(int.from_bytes(frame[2:4], "big"))
+        transfer = self._find_untrusted(ack.transfer)
         if transfer is not None:
             transfer.ack_untrusted(ack, now)
             self._activate(transfer)

@@ -110,9 +110,13 @@ class CommandReceiver:
         self._due.append(True)  # CH-23; a double may mean that our ACK was lost
 
     def _take(self, sequence: int, unit: _Unit) -> None:
-        self._check_untrusted(sequence, unit)
+        is_next = sequence == self._next
+        if is_next and not (unit.flags & _MORE or self._early or self._partial):
+            self._check_answer(unit, set())  # the usual case: a message of one unit, in order
+        else:
+            self._check_untrusted(sequence, unit)
         self._early[sequence] = unit
-        if sequence == self._next:
+        if is_next:
             self._advance()
 
     def _run(self, sequence: int, unit: _Unit) -> Iterator[_Unit]:

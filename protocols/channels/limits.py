@@ -29,6 +29,8 @@ MAX_OPEN_REQUESTS: Final = 4_096
 
 MAX_STATE_KEYS: Final = 1_024
 """CH-31: keys per channel and direction."""
+STATE_READ_BYTES: Final = 4_194_304
+"""Receiving: items that the user has not taken; beyond, the oldest is dropped."""
 
 # --- stream ---------------------------------------------------------------------------------------
 

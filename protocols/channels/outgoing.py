@@ -66,6 +66,7 @@ class _Packet(NamedTuple):
 class BulkAcked(NamedTuple):
     """A parsed BULK_ACK."""
 
+    transfer: int
     largest: int
     received_to: int
     window_to: int
@@ -76,13 +77,14 @@ class BulkAcked(NamedTuple):
 def parse_ack_untrusted(frame: bytes) -> BulkAcked:
     """A BULK_ACK by ``struct``: one arrives for every second chunk."""
     try:
-        _, _, _, largest, received_to, window_to, count = _ACK.unpack_from(frame)
+        _, _, transfer, largest, received_to, window_to, count = _ACK.unpack_from(frame)
     except struct.error:
         raise MalformedError("bulk ack: too short") from None
     if count > MAX_ACK_RANGES or len(frame) != _ACK.size + count * _RANGE.size:
         raise MalformedError("bulk ack: wrong length")
     pairs = list(_RANGE.iter_unpack(frame[_ACK.size :]))
-    return BulkAcked(largest, received_to, window_to, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    starts, ends = [start for start, _ in pairs], [end for _, end in pairs]
+    return BulkAcked(transfer, largest, received_to, window_to, starts, ends)
 
 
 class Outgoing:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from typing import Final
 
 from protocols.channels.base import ChannelBase, Path, Ports, Source, always
-from protocols.channels.limits import MAX_STATE_KEYS
+from protocols.channels.limits import MAX_STATE_KEYS, MESSAGE_OVERHEAD_BYTES, STATE_READ_BYTES
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, MessageTooLargeError, ProtocolViolationError, UsageError
 from protocols.events import ChannelEvent, Sendable, SendState, StateReceived
@@ -26,6 +26,7 @@ class StateChannel(ChannelBase):
         self._unsent: OrderedDict[int, bytes] = OrderedDict()
         self._newest: dict[int, int] = {}
         self._read: OrderedDict[int, StateReceived] = OrderedDict()
+        self._unread_bytes = 0
 
     def ports(self) -> Ports:
         return Ports(
@@ -83,8 +84,20 @@ class StateChannel(ChannelBase):
             return
         self._newest[key] = sequence
         self.counters.received += 1
-        self.counters.dropped += key in self._read
-        self._read[key] = StateReceived(channel=self.id, key=key, data=frame[_HEADER.size :])
+        self._deliver(StateReceived(channel=self.id, key=key, data=frame[_HEADER.size :]))
+
+    def _deliver(self, event: StateReceived) -> None:
+        replaced = self._read.get(event.key)
+        if replaced is not None:
+            self._unread_bytes -= len(replaced.data) + MESSAGE_OVERHEAD_BYTES
+            self.counters.dropped += 1
+        self._read[event.key] = event
+        self._unread_bytes += len(event.data) + MESSAGE_OVERHEAD_BYTES
+        while self._unread_bytes > STATE_READ_BYTES:
+            self._next_event()
+            self.counters.dropped += 1
 
     def _next_event(self) -> ChannelEvent:
-        return self._read.popitem(last=False)[1]
+        event = self._read.popitem(last=False)[1]
+        self._unread_bytes -= len(event.data) + MESSAGE_OVERHEAD_BYTES
+        return event
