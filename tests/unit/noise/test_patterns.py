@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from protocols.errors import UnsupportedError
+from protocols.noise import patterns
 from protocols.noise.patterns import DH_TOKENS, PATTERNS, PSK_TOKENS, Pattern, Token, check_psk_validity
 from protocols.noise.patterns import parse_pattern as parse
 from tests.unit.noise.pair import names_of
@@ -154,3 +155,12 @@ def test_psk_validity_rule() -> None:
         with pytest.raises(UnsupportedError, match=r"9\.3"):
             check_psk_validity(Pattern("bad", (), (), messages))
     check_psk_validity(Pattern("good", (), (), ((Token.PSK0, Token.E), (Token.E,))))
+
+
+def test_psk_validity_is_asked_for_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """9.3: a row added to the table later is judged as well."""
+    row = Pattern("BAD", (), (), ((Token.S, Token.E),))
+    monkeypatch.setattr(patterns, "PATTERNS", {"BAD": row})
+    assert parse("BAD").messages == row.messages
+    with pytest.raises(UnsupportedError, match=r"9\.3"):
+        parse("BADpsk0")
