@@ -7,7 +7,7 @@ and its values are untyped. Lengths and counts are checked before anything is re
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import construct
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 else:  # construct's classes are generic in its stubs only
     AnyConstruct = _BytesConstruct = Construct
     _Adapter = construct.Adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The test of :func:`specs.strict.ranged`, with its bounds in view."""
+
+    low: int
+    """Smallest value allowed."""
+    high: int
+    """Largest value allowed."""
+
+    def __call__(self, raw: int) -> bool:
+        """Whether a value is allowed."""
+        return self.low <= raw <= self.high
 
 
 class Exact(_Adapter):

@@ -61,7 +61,7 @@ def exact_bool() -> "Construct[Any, Any]":
 
 def ranged(number: "Construct[int, int]", low: int, high: int) -> "Construct[Any, Any]":
     """An integer from ``low`` to ``high``, both included."""
-    return blocks.Exact(number, int, lambda raw: low <= raw <= high)
+    return blocks.Exact(number, int, blocks.Between(low, high))
 
 
 def finite(number: "Construct[float, float]") -> "Construct[Any, Any]":

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols import codec
@@ -25,6 +25,7 @@ every_derivable = pytest.mark.parametrize(
 
 
 @every_format
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_values_survive(fmt: Format[Any], data: st.DataObject) -> None:
     value = data.draw(values(fmt))
@@ -32,10 +33,9 @@ def test_values_survive(fmt: Format[Any], data: st.DataObject) -> None:
 
 
 @every_format
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_hostile_bytes_parse_to_the_same_bytes_or_are_malformed(
-    fmt: Format[Any], data: st.DataObject
-) -> None:
+def test_hostile_bytes_parse_to_the_same_bytes_or_are_malformed(fmt: Format[Any], data: st.DataObject) -> None:
     wire = data.draw(hostile_bytes(fmt))
     try:
         value = codec.parse_untrusted(fmt, wire)
@@ -45,6 +45,7 @@ def test_hostile_bytes_parse_to_the_same_bytes_or_are_malformed(
 
 
 @every_derivable
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_derived_struct_gives_the_same_answer_on_all_inputs(fmt: Format[Any], data: st.DataObject) -> None:
     size = codec.size_bytes(fmt)
@@ -62,6 +63,7 @@ def test_derived_struct_gives_the_same_answer_on_all_inputs(fmt: Format[Any], da
 
 
 @every_derivable
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_derived_struct_packs_the_same_bytes(fmt: Format[Any], data: st.DataObject) -> None:
     wire = codec.build(fmt, data.draw(values(fmt)))
@@ -78,6 +80,7 @@ def with_foreign_blocks_expected_to_fail(fmt: Format[Any]) -> Any:
 
 
 @pytest.mark.parametrize("fmt", [with_foreign_blocks_expected_to_fail(fmt) for fmt in FORMATS])
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_values_of_any_kind_build_or_are_refused(fmt: Format[Any], data: st.DataObject) -> None:
     anything = st.none() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(max_size=9)

@@ -21,11 +21,12 @@ _BITS = {"B": 8, "H": 16, "L": 32, "Q": 64}
 
 def all_formats() -> list[Format[Any]]:
     """Every format that any module of ``specs`` declares."""
-    names = [module.name for module in pkgutil.iter_modules(specs.__path__, "specs.")]
+    names = [module.name for module in pkgutil.walk_packages(specs.__path__, "specs.")]
     found = [value for name in names for value in vars(importlib.import_module(name)).values()]
     formats: list[Format[Any]] = [each for each in found if isinstance(each, Format)]
     assert formats, "no formats: has specs moved?"
     unique = {fmt.name: fmt for fmt in formats}
+    assert all(unique[fmt.name] is fmt for fmt in formats), "two formats of one name"
     return [unique[name] for name in sorted(unique)]
 
 
@@ -51,8 +52,9 @@ def _exact(block: blocks.Exact) -> st.SearchStrategy[Any]:
         return (st.integers(0, _MOST).map(bytes) | mavlink_frames()).filter(block.accepts)
     if kind is bool:
         return st.booleans()
-    small = st.integers(-1_000, 1_000) if kind is int else st.nothing()
-    return (small | _of(block.subcon, {})).filter(block.accepts)
+    if isinstance(block.accepts, blocks.Between):
+        return st.integers(block.accepts.low, block.accepts.high)
+    return _of(block.subcon, {}).filter(block.accepts)
 
 
 def _number(block: Any) -> st.SearchStrategy[Any]:

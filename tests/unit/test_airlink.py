@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols import codec
@@ -46,6 +46,7 @@ def refused(channel: ChannelId, data: codec.Buffer, direction: Direction | None 
 
 
 @every_message
+@settings(deadline=None)
 @given(data=st.data())
 def test_messages_survive(row: MessageType, data: st.DataObject) -> None:
     message = data.draw(messages(row))
@@ -56,6 +57,7 @@ def test_messages_survive(row: MessageType, data: st.DataObject) -> None:
 
 
 @every_message
+@settings(deadline=None)
 @given(data=st.data())
 def test_hostile_bytes_are_a_message_or_malformed(row: MessageType, data: st.DataObject) -> None:
     wire = data.draw(hostile_bytes(row.format))
@@ -66,6 +68,7 @@ def test_hostile_bytes_are_a_message_or_malformed(row: MessageType, data: st.Dat
     assert encode(message) == wire
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(ChannelId)), st.binary(max_size=40))
 def test_any_bytes_on_any_channel(channel: ChannelId, wire: bytes) -> None:
     try:
@@ -181,9 +184,9 @@ def test_al_7_maps_are_canonical() -> None:
     refused(ChannelId.COMMAND, bytes.fromhex("0204 0003 de0000"))
     refused(ChannelId.COMMAND, bytes.fromhex("0204 0001 90"))
     too_long: dict[str, Packable] = {"a": bytes(MAX_SETTINGS_BYTES)}
-    for settings in (b"\x90", b"\xde\x00\x00", b"", pack_map(too_long)):
+    for no_map in (b"\x90", b"\xde\x00\x00", b"", pack_map(too_long)):
         with pytest.raises(UsageError):
-            encode(Settings(settings))
+            encode(Settings(no_map))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import MalformedError, UsageError
@@ -63,6 +63,7 @@ def refused(encoded: str, reason: Refusal, limits: Limits | None = None) -> None
 # --- all inputs ---------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(anything)
 def test_values_survive(value: Any) -> None:
     unpacked = unpack_value_untrusted(pack_value(value))
@@ -70,6 +71,7 @@ def test_values_survive(value: Any) -> None:
     assert pack_value(unpacked) == pack_value(value)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80) | anything.map(pack_value), st.data())
 def test_bytes_have_one_meaning_or_are_malformed(encoded: bytes, data: st.DataObject) -> None:
     mutable = bytearray(encoded)
@@ -82,6 +84,7 @@ def test_bytes_have_one_meaning_or_are_malformed(encoded: bytes, data: st.DataOb
     assert pack_value(value) == mutable
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), st.integers(), max_size=6), st.randoms())
 def test_the_order_of_a_dict_does_not_show(value: dict[str, int], random: Any) -> None:
     items = list(value.items())
@@ -92,9 +95,7 @@ def test_the_order_of_a_dict_does_not_show(value: dict[str, int], random: Any) -
 
 def test_mp_every_rule_is_named_by_a_test() -> None:
     rules = {int(number) for number in re.findall(r"\*\*MP-(\d+)\*\*", PAGE.read_text())}
-    named = {
-        int(number) for number in re.findall(r"^def test_mp_(\d+)_", Path(__file__).read_text(), re.MULTILINE)
-    }
+    named = {int(number) for number in re.findall(r"^def test_mp_(\d+)_", Path(__file__).read_text(), re.MULTILINE)}
     assert rules == named != set()
 
 
@@ -217,9 +218,7 @@ class Number(IntEnum):
     SEVEN = 7
 
 
-@pytest.mark.parametrize(
-    "value", [2**64, -(2**63) - 1, object(), {1: 2}, {"a": {None: 1}}, {1}, 1j, bytearray(1)]
-)
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, object(), {1: 2}, {"a": {None: 1}}, {1}, 1j, bytearray(1)])
 def test_mp_12_what_would_be_refused_is_not_sent(value: Any) -> None:
     with pytest.raises(UsageError):
         pack_value(value)

@@ -1,7 +1,7 @@
 """Addresses: one form each, encodings that never collide, and whom a bucket counts."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import UsageError
@@ -24,11 +24,13 @@ addresses = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(addresses, addresses)
 def test_equal_bytes_mean_equal_addresses(one: Address, other: Address) -> None:
     assert (encode_address(one) == encode_address(other)) is (one == other)
 
 
+@settings(deadline=None)
 @given(addresses)
 def test_addresses_have_a_text(address: Address) -> None:
     assert str(address)

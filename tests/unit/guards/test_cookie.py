@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import UsageError
@@ -46,12 +46,14 @@ def test_mac1_key_is_hkdf() -> None:
     assert guard.mac1_key(b"code") == hkdf(b"", b"code", b"mac1")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.binary(max_size=2_000))
 def test_macs_are_hmac_sha256_truncated(key: bytes, message: bytes) -> None:
     expected = hmac.new(key, message, hashlib.sha256).digest()[:16]
     assert guard.mac1(key, message) == guard.mac2(key, memoryview(message)) == expected
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100), st.integers(0, 127))
 def test_mac1_verifies_and_any_flipped_bit_does_not(message: bytes, bit: int) -> None:
     good = guard.mac1(KEY, message)

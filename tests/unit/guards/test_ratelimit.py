@@ -1,7 +1,7 @@
 """Token buckets on a clock that the test owns."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import UsageError
@@ -29,6 +29,7 @@ def test_a_clock_that_steps_back_gives_nothing() -> None:
     assert bucket.allow(51.0)
 
 
+@settings(deadline=None)
 @given(
     st.floats(0.1, 1e3),
     st.floats(1, 100),

@@ -1,7 +1,7 @@
 """Anti-replay window: its edges, and any sequence of counters against a set that never forgets."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import UsageError
@@ -27,6 +27,7 @@ near = st.integers(0, 40)
 sizes = st.integers(1, 33)
 
 
+@settings(deadline=None)
 @given(sizes, st.integers(1, TOP), st.lists(near | st.integers(0, TOP), max_size=60))
 def test_agrees_with_a_set(size: int, limit: int, counters: list[int]) -> None:
     window, model = ReplayWindow(size, limit), Model(size, limit)
@@ -36,6 +37,7 @@ def test_agrees_with_a_set(size: int, limit: int, counters: list[int]) -> None:
         assert window.highest == max(model.seen)
 
 
+@settings(deadline=None)
 @given(sizes, st.integers(0, TOP - 200), st.lists(st.integers(0, 199), max_size=100))
 def test_agrees_with_a_set_around_any_counter(size: int, base: int, steps: list[int]) -> None:
     window, model = ReplayWindow(size), Model(size, TOP)
@@ -43,6 +45,7 @@ def test_agrees_with_a_set_around_any_counter(size: int, base: int, steps: list[
         assert window.accept(base + step) is model.accept(base + step)
 
 
+@settings(deadline=None)
 @given(st.lists(near, min_size=1))
 def test_looking_changes_nothing(counters: list[int]) -> None:
     window, looked_at = ReplayWindow(8), ReplayWindow(8)
