@@ -33,31 +33,30 @@ class Service:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    ) -> None:
         try:
             await self._goodbye()
         finally:
-            swallowed = await self._leave(kind, error, trace)
-        return swallowed
+            await self._leave(kind, error, trace)
 
     async def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    ) -> None:
         manager, nursery = self._manager, self._nursery
         if manager is None or nursery is None:
-            return False
+            return
         self._manager = self._nursery = None
         crashed = nursery.cancel_scope.cancel_called  # a background task failed, and cancelled the block
         nursery.cancel_scope.cancel()
         try:
             if crashed or isinstance(error, trio.Cancelled):
-                return bool(await manager.__aexit__(kind, error, trace))
-            await manager.__aexit__(None, None, None)
+                await manager.__aexit__(kind, error, trace)
+            else:
+                await manager.__aexit__(None, None, None)
         except BaseExceptionGroup as group:
             if len(group.exceptions) == 1:
                 raise group.exceptions[0] from None
             raise
-        return False
 
     async def _begin(self) -> None:
         """Start what runs in the background."""

@@ -1,0 +1,35 @@
+"""Every example runs, as a user would run it, and prints what its comment says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPECTED = {
+    "two_machines": "the drone received: take off",
+    "udp_echo": "echo: hello",
+    "own_key_store": "gave out no key",
+    "own_suite_policy": "refused: no link; the other device hints: it does not allow this suite",
+}
+
+
+def test_every_example_is_known() -> None:
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == EXPECTED.keys()
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_example(name: str, tmp_path: Path) -> None:
+    script = ROOT / "examples" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert EXPECTED[name] in done.stdout
+    assert done.stderr == ""
