@@ -1,7 +1,7 @@
 """Fill the diagrams of the pages in specs/: ``python -m tests.tools.write_diagrams [page ...]``.
 
 A page says ``<!-- diagram: datagram.DATA_HEADER -->`` and ``<!-- end -->``; what stands between them is drawn from
-``specs.datagram.DATA_HEADER``.
+``specs.datagram.DATA_HEADER``. A table that follows from the code stands in ``<!-- table: NAME -->`` likewise.
 """
 
 import importlib
@@ -12,8 +12,10 @@ from typing import Any
 
 from specs.diagrams import bit_diagram
 from specs.strict import Format
+from tests.tools.tables import TABLES
 
 PAGES = Path(__file__).parents[2] / "specs"
+TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- diagram: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -30,8 +32,9 @@ def diagram(name: str) -> str:
 
 
 def fill(text: str) -> str:
-    """The page with every diagram drawn anew."""
-    return BLOCK.sub(lambda block: f"{block[1]}```\n{diagram(block[2])}\n```\n{block[4]}", text)
+    """The page with every diagram and table made anew."""
+    text = BLOCK.sub(lambda block: f"{block[1]}```\n{diagram(block[2])}\n```\n{block[4]}", text)
+    return TABLE.sub(lambda block: f"{block[1]}{TABLES[block[2]]()}\n{block[4]}", text)
 
 
 def main(names: list[str]) -> None:
