@@ -28,7 +28,7 @@ from specs.strict import (
     nested,
     ranged,
     reserved,
-    rest_bytes,
+    rest_zeros,
     u8,
     u16,
     u32,
@@ -49,13 +49,6 @@ def _kind(kind: InnerType) -> "Construct[Any, Any]":
 
 def _channel() -> "Construct[Any, Any]":
     return "channel" / exact_enum(u8, ChannelId)
-
-
-def _zeros(max_bytes: int) -> "Construct[Any, Any]":
-    def all_zero(raw: bytes, _context: object) -> bool:
-        return raw.count(0) == len(raw)
-
-    return construct.ExprValidator(rest_bytes(max_bytes), all_zero)
 
 
 # --- CHANNEL: one header per class ----------------------------------------------------------------
@@ -466,6 +459,6 @@ PADDING: Final = Format(
     Padding,
     construct.Struct(
         _kind(InnerType.PADDING),
-        "zeros" / _zeros(MAX_RECORD_PLAINTEXT_BYTES - 1),
+        "zeros" / rest_zeros(MAX_RECORD_PLAINTEXT_BYTES - 1),
     ),
 )

@@ -72,14 +72,7 @@ def test_derived_struct_packs_the_same_bytes(fmt: Format[Any], data: st.DataObje
     assert layout.pack(*layout.unpack(wire)) == wire
 
 
-def with_foreign_blocks_expected_to_fail(fmt: Format[Any]) -> Any:
-    """construct's own validators see a value before any strict block has checked its type."""
-    foreign = any("ExprValidator" in repr(getattr(part, "subcon", part)) for part in fmt.construct.subcons)
-    reason = f"{fmt.name} uses construct.ExprValidator: use a block of specs.strict"
-    return pytest.param(fmt, id=fmt.name, marks=[pytest.mark.xfail(reason=reason, strict=False)] * foreign)
-
-
-@pytest.mark.parametrize("fmt", [with_foreign_blocks_expected_to_fail(fmt) for fmt in FORMATS])
+@pytest.mark.parametrize("fmt", FORMATS, ids=lambda fmt: fmt.name)
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_values_of_any_kind_build_or_are_refused(fmt: Format[Any], data: st.DataObject) -> None:
