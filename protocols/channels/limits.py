@@ -5,6 +5,8 @@ The peer cannot tell these numbers; a build may choose others. What the peer mus
 
 from typing import Final
 
+from specs.registry import MAX_STREAM_MESSAGE_BYTES
+
 MESSAGE_OVERHEAD_BYTES: Final = 64
 """Counted for every queued message beside its bytes, so that a flood of empty ones is bounded too."""
 
@@ -34,7 +36,7 @@ STATE_READ_BYTES: Final = 4_194_304
 
 # --- stream ---------------------------------------------------------------------------------------
 
-STREAM_QUEUE_BYTES: Final = 2_097_152
+STREAM_QUEUE_BYTES: Final = 2 * (MAX_STREAM_MESSAGE_BYTES + MESSAGE_OVERHEAD_BYTES)
 """Sending: holds two messages of the largest size; beyond, the oldest that has not begun is dropped."""
 STREAM_READ_BYTES: Final = 4_194_304
 """Receiving: whole messages that the user has not taken; beyond, the oldest is dropped."""

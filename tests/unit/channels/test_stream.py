@@ -1,0 +1,260 @@
+"""`stream`: CH-40 to CH-42."""
+
+from itertools import permutations
+
+import pytest
+
+from protocols.channels.limits import STREAM_QUEUE_BYTES, STREAM_READ_BYTES, STREAM_REORDER_MESSAGES
+from protocols.errors import MalformedError, MessageTooLargeError, ProtocolViolationError, UsageError
+from protocols.events import SendState, SendStream, StreamReceived
+from specs.registry import ChannelClass, ChannelId
+from tests.unit.channels.pair import UDP_FRAME, carry, events, frames, give, make, refuses, snapshot, stream
+
+BODY = UDP_FRAME - 12
+LARGEST = 1_048_576
+
+
+def video(data: bytes) -> SendStream:
+    return SendStream(ChannelId.VIDEO, data)
+
+
+def received(sequence: int, data: bytes) -> StreamReceived:
+    return StreamReceived(ChannelId.VIDEO, sequence, data)
+
+
+# --- cutting ------------------------------------------------------------------------------------
+
+
+def test_ch_40_equal_fragments_but_for_the_last() -> None:
+    sender = make()
+    data = bytes(range(256)) * 10
+    sender.send(video(data), now=0.0)
+    cut = [data[start : start + BODY] for start in range(0, len(data), BODY)]
+    assert frames(sender) == [stream(0, index, len(cut), part) for index, part in enumerate(cut)]
+    assert sender.stats().stream.sent == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, BODY - 1, BODY, BODY + 1, 2 * BODY, 2 * BODY + 1, 65_536])
+def test_ch_40_any_size_arrives(size: int) -> None:
+    sender, receiver = make(), make()
+    data = bytes(index % 251 for index in range(size))
+    sender.send(video(data), now=0.0)
+    assert carry(sender, receiver) == max(1, -(-size // BODY))
+    assert events(receiver) == [received(0, data)]
+
+
+def test_ch_41_the_largest_message() -> None:
+    sender, receiver = make(frame=512), make(frame=512)
+    data = bytes(LARGEST)
+    sender.send(video(data), now=0.0)
+    carry(sender, receiver)
+    assert events(receiver) == [received(0, data)]
+    before = snapshot(sender)
+    with pytest.raises(MessageTooLargeError):
+        sender.send(video(bytes(LARGEST + 1)), now=0.0)
+    assert snapshot(sender) == before
+
+
+def test_ch_4_the_oldest_unsent_message_is_dropped() -> None:
+    sender, receiver = make(), make()
+    data = bytes(100_000)
+    for _ in range(25):
+        sender.send(video(data), now=0.0)
+    assert sender.room(ChannelClass.STREAM) < len(data)
+    carry(sender, receiver)
+    assert [event.sequence for event in events(receiver) if isinstance(event, StreamReceived)] == list(range(5, 25))
+    assert sender.stats().stream.dropped == 5
+    assert sender.room(ChannelClass.STREAM) == STREAM_QUEUE_BYTES - 64
+
+
+def test_a_message_under_way_is_finished() -> None:
+    sender, receiver = make(), make()
+    sender.send(video(bytes(LARGEST)), now=0.0)
+    first = sender.next_frame(0.0)
+    assert first is not None
+    for _ in range(3):
+        sender.send(video(bytes(LARGEST - 100)), now=0.0)
+    give(receiver, first)
+    carry(sender, receiver)
+    assert [event.sequence for event in events(receiver) if isinstance(event, StreamReceived)] == [0, 3]
+
+
+def test_a_path_that_shrinks_cuts_anew() -> None:
+    sender, receiver = make(), make()
+    for size in (3000, 1000, 1150, 2000, 10):
+        sender.send(video(bytes(size)), now=0.0)
+    started = sender.next_frame(0.0)
+    assert started is not None
+    sender.max_frame_bytes = 600
+    give(receiver, started)
+    assert all(len(frame) <= 600 for frame in frames(sender)[:1])
+    carry(sender, receiver)
+    assert sender.stats().stream.dropped == 1  # the one whose fragments had a length already
+    assert sender.room(ChannelClass.STREAM) == STREAM_QUEUE_BYTES - 64
+
+
+def test_shrinking_loses_no_message_that_had_not_begun() -> None:
+    sender, receiver = make(), make()
+    for size in (500, 1150, 2000, 3000):
+        sender.send(video(bytes(size)), now=0.0)
+    sender.max_frame_bytes = 700
+    sender.max_frame_bytes = 1_100  # what was cut smaller stays so
+    sender.max_frame_bytes = 800
+    carry(sender, receiver)
+    assert [len(event.data) for event in events(receiver) if isinstance(event, StreamReceived)] == [
+        500,
+        1150,
+        2000,
+        3000,
+    ]
+
+
+def test_channels_of_a_class_take_turns() -> None:
+    sender = make()
+    sender.send(video(bytes(10 * BODY)), now=0.0)
+    for _ in range(3):
+        sender.send(SendStream(ChannelId.MAVLINK, b"m"), now=0.0)
+    order = [frame[1] for frame in frames(sender)]
+    assert order[:6] == [4, 5, 4, 5, 4, 5]
+    assert len(order) == 13
+
+
+# --- joining ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_ch_41_whole_in_any_order_once(order: tuple[int, ...]) -> None:
+    receiver = make()
+    parts = [b"aa", b"bb", b"cc", b"d"]
+    for index in order[:-1]:
+        give(receiver, stream(0, index, 4, parts[index]), stream(0, index, 4, parts[index]))
+        assert events(receiver) == []
+    give(receiver, stream(0, order[-1], 4, parts[order[-1]]))
+    assert events(receiver) == [received(0, b"aabbccd")]
+    give(receiver, *(stream(0, index, 4, parts[index]) for index in order))
+    assert events(receiver) == []
+
+
+def test_ch_41_a_message_of_one_fragment_is_not_delivered_twice() -> None:
+    receiver = make()
+    for sequence in (0, 0, 2, 2, 1, 1, 2, 0, 3):
+        give(receiver, stream(sequence, 0, 1, b""))
+    assert [event.sequence for event in events(receiver) if isinstance(event, StreamReceived)] == [0, 2, 1, 3]
+    assert receiver.stats().stream.dropped == 5
+
+
+def test_ch_41_at_most_8_partial_messages() -> None:
+    receiver = make()
+    for sequence in range(9):
+        give(receiver, stream(sequence, 0, 2, b"x"))
+    assert receiver.stats().stream.lost == 1
+    give(receiver, stream(0, 1, 2, b"y"))
+    assert events(receiver) == []  # the oldest was dropped, and stays so
+    for sequence in range(1, 9):
+        give(receiver, stream(sequence, 1, 2, b"y"))
+    assert [event.sequence for event in events(receiver) if isinstance(event, StreamReceived)] == list(range(1, 9))
+    assert receiver.stats().stream.lost == 1
+
+
+def test_ch_41_an_older_partial_message_does_not_push_out_a_newer_one() -> None:
+    receiver = make()
+    for sequence in range(1, 9):
+        give(receiver, stream(sequence, 0, 2, b"x"))
+    give(receiver, stream(0, 0, 2, b"x"))
+    give(receiver, stream(1, 1, 2, b"y"))
+    assert events(receiver) == [received(1, b"xy")]
+    assert receiver.stats().stream.lost == 1
+
+
+def test_a_gap_is_given_up_when_enough_has_passed() -> None:
+    receiver = make()
+    give(receiver, stream(0, 0, 1, b""), stream(3, 0, 2, b"x"))
+    last = 4 + STREAM_REORDER_MESSAGES
+    for sequence in range(4, last):
+        give(receiver, stream(sequence, 0, 1, b""))
+    assert receiver.stats().stream.lost == 0
+    events(receiver)
+    give(receiver, stream(1, 0, 1, b"late, but not too late"))
+    assert len(events(receiver)) == 1
+    give(receiver, stream(last, 0, 1, b""))
+    assert receiver.stats().stream.lost == 2  # 2 and the partial 3
+    events(receiver)
+    give(receiver, stream(2, 0, 1, b"too late"), stream(3, 1, 2, b"y"))
+    assert events(receiver) == []
+
+
+def test_a_jump_to_the_last_sequence_costs_nothing() -> None:
+    receiver = make()
+    for sequence in range(2**32 - 1, 2**32 - 300, -1):
+        give(receiver, stream(sequence, 0, 1, b""))
+    assert receiver.stats().stream.received > STREAM_REORDER_MESSAGES
+
+
+def test_ch_4_a_reader_who_never_reads_loses_the_oldest() -> None:
+    receiver = make()
+    for sequence in range(10):
+        for index in range(1024):
+            give(receiver, stream(sequence, index, 1024, bytes(1000)))
+    got = events(receiver)
+    assert [event.sequence for event in got if isinstance(event, StreamReceived)] == [6, 7, 8, 9]
+    assert receiver.stats().stream.dropped == 6
+    assert STREAM_READ_BYTES // 1_024_000 == 4
+
+
+@pytest.mark.parametrize(
+    ("known", "wrong"),
+    [
+        ((0, 0, 3, b"aa"), (0, 1, 4, b"aa")),  # another count
+        ((0, 0, 3, b"aa"), (0, 1, 3, b"aaa")),  # another length
+        ((0, 0, 3, b"aa"), (0, 0, 3, b"a")),  # another length, of the same fragment
+        ((0, 0, 3, b"aa"), (0, 2, 3, b"aaa")),  # the last one longer
+        ((0, 2, 3, b"aa"), (0, 0, 3, b"a")),  # the others shorter than the last
+        ((0, 2, 3, b"aa"), (0, 2, 3, b"a")),  # two last ones
+        ((0, 0, 3, b"aa"), (0, 0, 1, b"aa")),  # whole and in parts
+    ],
+)
+def test_ch_42_fragments_that_contradict_each_other(
+    known: tuple[int, int, int, bytes], wrong: tuple[int, int, int, bytes]
+) -> None:
+    receiver = make()
+    give(receiver, stream(*known))
+    refuses(receiver, stream(*wrong), ProtocolViolationError)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (0, 0, 0, b""),  # no fragments
+        (0, 1, 1, b""),  # beyond the last
+        (0, 3, 2, b"x"),
+        (0, 0, 4097, b"x"),  # too many
+        (0, 0, 2, b""),  # empty
+        (0, 1, 2, b""),
+        (0, 0, 4096, bytes(257)),  # 4095 * 257 + 1 is too large
+        (0, 0, 1025, bytes(1025)),
+    ],
+)
+def test_ch_40_and_41_fragments_that_no_sender_makes(wrong: tuple[int, int, int, bytes]) -> None:
+    refuses(make(), stream(*wrong), ProtocolViolationError)
+
+
+def test_ch_40_unknown_forward_error_correction() -> None:
+    wrong = bytearray(stream(0, 0, 1, b"x"))
+    wrong[3] = 1
+    refuses(make(), bytes(wrong), MalformedError)
+
+
+def test_the_wrong_message_and_short_frames() -> None:
+    channels = make()
+    with pytest.raises(UsageError):
+        channels.send(SendState(ChannelId.VIDEO, 0, b""), now=0.0)
+    for size in range(2, 12):
+        refuses(channels, stream(0, 0, 1, b"")[:size], MalformedError)
+
+
+def test_sequences_do_not_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocols.channels.base.LAST_SEQUENCE", 0)
+    sender = make()
+    sender.send(video(b""), now=0.0)
+    with pytest.raises(UsageError):
+        sender.send(video(b""), now=0.0)
