@@ -69,6 +69,8 @@ class CongestionWindow:
     """Bytes sent and neither acknowledged nor given up."""
     reduced_at: float = float("-inf")
     """What was sent before belongs to a loss that has been answered already."""
+    resend_at_once: bool = False
+    """A reduction lets one packet pass, whatever is in flight (RFC 6582 3.2, RFC 9002 7.3.2)."""
     _credit: int = 0
     """Acknowledged bytes of congestion avoidance that have not yet made a packet."""
 
@@ -76,12 +78,18 @@ class CongestionWindow:
         self.window = self.window or INITIAL_WINDOW_PACKETS * self.packet_bytes
 
     def allows(self, size: int) -> bool:
-        """May so many bytes more be in flight? One packet always may, whatever its size."""
-        return not self.enabled or self.in_flight + size <= self.window or self.in_flight == 0
+        """May so many bytes more be in flight? The only packet always may, and the one that a loss calls for."""
+        return (
+            self.in_flight + size <= self.window
+            or self.in_flight == 0
+            or self.resend_at_once
+            or not self.enabled
+        )
 
     def sent(self, size: int) -> None:
         """A packet leaves."""
         self.in_flight += size
+        self.resend_at_once = False
 
     def forget(self, size: int) -> None:
         """Bytes that count no more: their transfer ended, or they were given up."""
@@ -108,6 +116,7 @@ class CongestionWindow:
         self.reduced_at = now
         self.threshold = max(self.window // 2, MIN_WINDOW_PACKETS * self.packet_bytes)
         self.window = self.threshold
+        self.resend_at_once = True
         self._credit = 0
 
     def expired(self, now: float) -> None:
