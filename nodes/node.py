@@ -14,8 +14,10 @@ from nodes.runner import Pump
 from nodes.service import Service
 from nodes.trust import Stores, Trust
 from protocols.crypto.keys import KeySource, StaticKey, SystemKeySource
+from protocols.errors import AerolinkError
 from protocols.events import (
     Alarm,
+    AlarmKind,
     CountersNeeded,
     LinkDown,
     LinkUp,
@@ -138,13 +140,22 @@ class Node(Service):
             self._start_soon(self._work, pump, event)
             return
         event.job.run()
-        pump.machine.complete(event.job, trio.current_time())
-        # Whoever dispatches goes on taking events until there are none.
+        self._complete(pump, event)  # who dispatches goes on taking events until there are none
 
     async def _work(self, pump: Pump, event: WorkNeeded) -> None:
         await trio.to_thread.run_sync(event.job.run)
-        pump.machine.complete(event.job, trio.current_time())
+        self._complete(pump, event)
         pump.turn()
+
+    def _complete(self, pump: Pump, event: WorkNeeded) -> None:
+        try:
+            pump.machine.complete(event.job, trio.current_time())
+        except AerolinkError as error:  # our own key said no: this handshake is over, the node is not
+            self._on_work_failed(pump, error)
+
+    def _on_work_failed(self, pump: Pump, error: AerolinkError) -> None:
+        """Our part of a handshake could not be done."""
+        self._on_alarm(Alarm(AlarmKind.KEY_FAILED, str(error)))
 
     async def _store_pairing(self, pump: Pump, event: PairingStored) -> None:
         await self._trust.store_pairing(pump, event, b"")

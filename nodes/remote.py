@@ -149,6 +149,12 @@ class RemoteController(Node):
         if attempt is not None:
             attempt.done.set()
 
+    def _on_work_failed(self, pump: Pump, error: AerolinkError) -> None:
+        super()._on_work_failed(pump, error)
+        attempt = self._attempts.get(pump)
+        if attempt is not None:
+            attempt.error = error
+
     async def _give_counters(self, pump: Pump) -> None:
         attempt = self._attempts.get(pump)
         if attempt is None or not isinstance(pump.machine, Client):

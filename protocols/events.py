@@ -387,6 +387,7 @@ class AlarmKind(Enum):
     UNKNOWN_PEER = "a device that is not paired asked for a link"
     ROLE_REFUSED = "a device asked for a link that its role may not have"
     COUNTER_LOST = "an initiation counter is lost: pair the devices again"
+    KEY_FAILED = "our own key could not be used"
     STORE_FAILED = "a store could not be written"
 
 
