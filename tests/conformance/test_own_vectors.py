@@ -92,7 +92,7 @@ def noise(vector: Vector, who: str) -> HandshakeState:
     return HandshakeState(
         offer_of(vector).noise(),
         initiator=who == "initiator",
-        key_source=key_source([vector], who),
+        key_source=key_source([vector, vector], who),
         prologue=bytes.fromhex(vector["prologue"]),
         s=identity(vector, who).key(suite.dh),
         rs=bytes.fromhex(vector["responder"]["static_public"]) if knows_peer else None,

@@ -29,12 +29,14 @@ KEYS: Final[dict[str, frozenset[str]]] = {
         "responder payloads messages handshake_hash channel_binding initiator_to_responder_key "
         "responder_to_initiator_key pair_secret epoch datagrams records"
     ),
+    "handshake-failure": _words("name handshake message datagram expect"),
     "linking-code": _words("name code text also psk0 mac1_key"),
     "linking-code-failure": _words("name text expect"),
 }
 """Keys that every vector of a kind has."""
 OPTIONAL: Final[dict[str, frozenset[str]]] = {
     "handshake": _words("session linking_code linking_code_text"),
+    "handshake-failure": _words("record answer_datagram answer_record pairing_open confirmed_counter"),
 }
 INNER: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
     "initiator": (
@@ -50,8 +52,12 @@ INNER: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
 }
 """Keys of the objects inside a handshake: those that are there, and those that may be."""
 EXPECTS: Final[dict[str, frozenset[str]]] = {
+    "handshake-failure": frozenset((
+        "mac1", "length", "header", "reserved bits", "unknown type", "unknown index", "version", "suite", "not allowed",
+        "decrypt", "bad key", "sender index", "padding", "counter", "old counter", "reflection", "pairing closed",
+    )),
     "linking-code-failure": _words("length alphabet checksum"),
-}
+}  # fmt: skip
 """What a failure may expect: closed lists."""
 
 
@@ -87,7 +93,7 @@ def _check_keys(where: str, found: Vector, needed: frozenset[str], allowed: froz
 def parse(kind: str, text: str) -> list[Vector]:
     """Return the vectors of one file; VectorError."""
     document = json.loads(text)
-    if set(document) != {"header", "vectors"} or set(document["header"]) != HEADER:
+    if document.keys() != {"header", "vectors"} or document["header"].keys() != HEADER:
         raise VectorError(f"{kind}: unknown or missing keys of the file or its header")
     header = document["header"]
     if header["kind"] != kind or header["wire_version"] != WIRE_VERSION:
