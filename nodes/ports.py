@@ -8,6 +8,7 @@ method may be slow; none may block the trio loop. Each raises :class:`protocols.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from nodes.config.endpoint import Endpoint
 from protocols.crypto.keys import StaticKey
 from protocols.guards.address import Address
 from protocols.link.connection import Packet
@@ -82,4 +83,44 @@ class Carrier(Protocol):
 
     async def aclose(self) -> None:
         """Close; a pending ``receive`` ends with trio.ClosedResourceError."""
+        ...
+
+
+class StreamListener(Protocol):
+    """A place where streams arrive."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is."""
+        ...
+
+    async def accept(self) -> tuple[Carrier, Address]:
+        """Return the next stream, and whom it comes from."""
+        ...
+
+    async def aclose(self) -> None:
+        """Take no more."""
+        ...
+
+
+class Network(Protocol):
+    """Where carriers come from: the system's sockets, or a network in memory (``nodes.testing.network``).
+
+    Each call raises ConfigError with one line when there is no such place, or it is taken.
+    """
+
+    async def datagrams(self, endpoint: Endpoint) -> tuple[Carrier, Endpoint]:
+        """Take a datagram port; return where it is (port 0: chosen)."""
+        ...
+
+    async def datagrams_towards(self, endpoint: Endpoint) -> tuple[Carrier, Address]:
+        """Take any datagram port, to speak with ``endpoint``; return the address of that."""
+        ...
+
+    async def streams(self, endpoint: Endpoint) -> StreamListener:
+        """Listen for streams."""
+        ...
+
+    async def stream_towards(self, endpoint: Endpoint) -> Carrier:
+        """Open a stream."""
         ...

@@ -34,7 +34,7 @@ async def resolve(endpoint: Endpoint, kind: socket.SocketKind) -> tuple[socket.A
     """Return family and address of an endpoint; ConfigError when its name is unknown."""
     try:
         found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=kind)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # UnicodeError: no such name can exist
         raise ConfigError(f"{endpoint}: no such host") from None
     family, _, _, _, address = found[0]
     return family, address  # type: ignore[return-value]  # of a host name, never of a bytes path

@@ -1,18 +1,24 @@
 """TCP: one stream, records inside it (specs/1-link.md, LK-53)."""
 
+import errno
+import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import trio
 
-from nodes.carriers.sockets import resolve, socket_error
+from nodes.carriers.sockets import resolve, socket_error, to_address
 from nodes.config.endpoint import Endpoint
 from protocols.guards.address import Address
 from protocols.link.connection import Packet
 
 _RECEIVE_BYTES: Final = 256 * 1024
 _BACKLOG: Final = 64
+_CAPACITY: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_CAPACITY_WAIT_S: Final = 0.1
+_log: Final = logging.getLogger(__name__)
 
 
 class TcpCarrier:
@@ -27,15 +33,8 @@ class TcpCarrier:
     async def towards(cls, endpoint: Endpoint) -> "TcpCarrier":
         """Connect; ConfigError with one line when nobody listens there."""
         family, address = await resolve(endpoint, socket.SOCK_STREAM)
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
-        try:
+        with _closed_unless_good(endpoint, family) as sock:
             await sock.connect(address)
-        except OSError as error:
-            sock.close()
-            raise socket_error(endpoint, error) from None
-        except BaseException:
-            sock.close()
-            raise
         return cls(trio.SocketStream(sock))
 
     async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
@@ -68,14 +67,10 @@ class TcpListener:
     async def bind(cls, endpoint: Endpoint) -> "TcpListener":
         """Listen; ConfigError with one line when the port is in use or the address is not ours."""
         family, address = await resolve(endpoint, socket.SOCK_STREAM)
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
-        try:
+        with _closed_unless_good(endpoint, family) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             await sock.bind(address)
             sock.listen(_BACKLOG)
-        except OSError as error:
-            sock.close()
-            raise socket_error(endpoint, error) from None
         return cls(trio.SocketListener(sock))
 
     @property
@@ -84,10 +79,41 @@ class TcpListener:
         host, port, *_ = self._listener.socket.getsockname()
         return Endpoint(host, port)
 
-    async def accept(self) -> TcpCarrier:
-        """Return the next stream."""
-        return TcpCarrier(await self._listener.accept())
+    async def accept(self) -> tuple[TcpCarrier, Address]:
+        """Return the next stream, and whom it comes from. While the system has no more files, they wait."""
+        while True:
+            try:
+                stream = await self._listener.accept()
+            except OSError as error:
+                if error.errno not in _CAPACITY:
+                    raise
+                _log.warning("a stream waits: %s", error.strerror)
+                await trio.sleep(_CAPACITY_WAIT_S)
+                continue
+            try:
+                peer = to_address(stream.socket.getpeername())
+            except OSError:  # it has gone again
+                await trio.aclose_forcefully(stream)
+                continue
+            return TcpCarrier(stream), peer
 
     async def aclose(self) -> None:
         """Stop listening."""
         await self._listener.aclose()
+
+
+@contextmanager
+def _closed_unless_good(endpoint: Endpoint, family: socket.AddressFamily) -> Iterator[trio.socket.SocketType]:
+    """Give a socket; close it if the block fails, and turn what the system says into one line."""
+    try:
+        sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise socket_error(endpoint, error) from None
+    try:
+        yield sock
+    except OSError as error:
+        sock.close()
+        raise socket_error(endpoint, error) from None
+    except BaseException:
+        sock.close()
+        raise

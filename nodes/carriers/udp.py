@@ -24,10 +24,9 @@ _BUFFER_BYTES: Final = 1 << 20
 _ADDRESSES: Final = 4_096
 # linux/in.h and linux/in6.h; Python 3.11 has no names for them.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_DO = 10, 23, 2
-_LOST: Final = frozenset(
-    {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE, errno.EPERM, errno.ENOBUFS}
-)
-"""Errors of one datagram: it is lost, and the link's own timers see to the rest."""
+_OURS: Final = frozenset({errno.EBADF, errno.ENOTSOCK})
+"""Errors of the socket. Every other one is about one datagram, which is lost: a peer chooses where answers go (port 0,
+a broadcast address), and interfaces go down; the link's own timers see to the rest."""
 
 
 class UdpCarrier:
@@ -46,7 +45,10 @@ class UdpCarrier:
     async def bind(cls, endpoint: Endpoint) -> "UdpCarrier":
         """Bind a socket; ConfigError with one line when the port is in use or the address is not ours."""
         family, address = await resolve(endpoint, socket.SOCK_DGRAM)
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise socket_error(endpoint, error) from None
         try:
             sock.setblocking(False)
             _tune(sock)
@@ -87,7 +89,7 @@ class UdpCarrier:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno not in _LOST:
+                if error.errno in _OURS:
                     raise
                 continue
             batch.append((data, self._address_of(peer)))
@@ -116,7 +118,7 @@ class UdpCarrier:
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(self._socket)
             except OSError as error:
-                if error.errno not in _LOST:
+                if error.errno in _OURS:
                     raise
                 self.lost += 1
                 return
