@@ -45,7 +45,7 @@ class Service:
         manager, nursery = self._manager, self._nursery
         if manager is None or nursery is None:
             return
-        self._manager = self._nursery = None
+        self._manager = None
         crashed = nursery.cancel_scope.cancel_called  # a background task failed, and cancelled the block
         nursery.cancel_scope.cancel()
         try:
@@ -53,10 +53,14 @@ class Service:
                 await manager.__aexit__(kind, error, trace)
             else:
                 await manager.__aexit__(None, None, None)
+        except trio.Cancelled:
+            if error is None or isinstance(error, trio.Cancelled):
+                raise
+            # The block's own exception goes on; who cancelled says so again at the next checkpoint.
         except BaseExceptionGroup as group:
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from None
-            raise
+            raise _alone(group) from None
+        finally:
+            self._nursery = None  # not before: what ends may still start what will be cancelled at once
 
     async def _begin(self) -> None:
         """Start what runs in the background."""
@@ -68,3 +72,10 @@ class Service:
         if self._nursery is None:
             raise RuntimeError(f"use {type(self).__name__} as `async with`")
         self._nursery.start_soon(function, *args)
+
+
+def _alone(error: BaseException) -> BaseException:
+    """Return the one exception in a group, or in groups of one (a task may have nurseries of its own)."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
