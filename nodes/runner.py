@@ -16,6 +16,8 @@ from protocols.link.machine import Machine, MachineEvent
 
 _BATCH: Final = 64
 """Packets per send: bounds how long a control message waits behind others."""
+_LAST_WORDS_S: Final = 1.0
+"""What a machine that is over may still need to send its goodbye; a peer that does not read gets no more."""
 
 Dispatch = Callable[["Pump", MachineEvent], None]
 
@@ -34,15 +36,17 @@ class Pump:
         self._output = Wakeup()
         self._rearm = Wakeup()
         self._idle = trio.Event()
+        self._scope = trio.CancelScope()
 
     async def run(self) -> None:
         """Pump until the machine is over."""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._tick)
-                nursery.start_soon(self._feed)
-                await self._drain()
-                nursery.cancel_scope.cancel()
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._tick)
+                    nursery.start_soon(self._feed)
+                    await self._drain()
+                    self._scope.cancel()
         finally:
             self.turn()
             self._idle.set()
@@ -50,13 +54,24 @@ class Pump:
                 await self.carrier.aclose()
             self.finished.set()
 
+    def stop(self) -> None:
+        """End without a word: :meth:`run` returns, and the carrier is closed."""
+        self._scope.cancel()
+
     def turn(self) -> None:
         """Take what the machine has to say: call it after every call of the machine or its connections."""
-        while (event := self.machine.next_event()) is not None:
-            self._dispatch(self, event)
+        self._take_events()
         for progress in tuple(self.on_progress.values()):
             progress()
         self.wake()
+
+    def _take_events(self) -> bool:
+        """Dispatch every event; whether there was one."""
+        count = 0
+        while (event := self.machine.next_event()) is not None:
+            self._dispatch(self, event)
+            count += 1
+        return count > 0
 
     def wake(self) -> None:
         """Look again at what is to be sent, and when."""
@@ -84,7 +99,11 @@ class Pump:
     async def _drain(self) -> None:
         while True:
             while packets := self.machine.data_to_send(trio.current_time(), _BATCH):
+                self._rearm.set()  # what leaves begins to wait for its acknowledgement
                 await self.carrier.send(packets)
+            if self._take_events():  # sending may end a connection: its key was used up
+                self._rearm.set()
+                continue
             self._idle.set()
             if self.machine.is_over:
                 return
@@ -92,10 +111,12 @@ class Pump:
             await self._output.wait()
 
     async def _tick(self) -> None:
-        while True:
+        while not self.machine.is_over:
             deadline = self.machine.next_deadline()
             with trio.move_on_at(float("inf") if deadline is None else deadline):
                 await self._rearm.wait()
             if deadline is not None and trio.current_time() >= deadline:
                 self.machine.handle_deadline(trio.current_time())
                 self.turn()
+        await trio.sleep(_LAST_WORDS_S)  # usually _drain ends us long before
+        self._scope.cancel()
