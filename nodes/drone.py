@@ -1,27 +1,29 @@
 """The drone: it listens, pairs remote controllers, and carries their links."""
 
-import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Final, Literal
 
 import trio
 
-from nodes.carriers import TcpCarrier, TcpListener, UdpCarrier
 from nodes.config.endpoint import Endpoint
-from nodes.link import Link
+from nodes.link import Link, LinkClosedError
 from nodes.node import Node
+from nodes.ports import Carrier, StreamListener
 from nodes.runner import Pump
 from nodes.trust import Approve
 from protocols.errors import UsageError
+from protocols.events import DownReason
+from protocols.guards.address import Address, source_key
 from protocols.link.listener import Listener
 from protocols.link.server import ServerMachine
 from protocols.link.stream_server import StreamServer
 from protocols.pairing import LinkingCode, PairingWindow
-from specs.registry import CODE_LIFETIME_S, MAX_UNAUTHENTICATED_STREAMS, Role
+from specs.registry import CODE_LIFETIME_S, MAX_UNAUTHENTICATED_STREAMS, CloseCode, Role
 
 CarrierName = Literal["udp", "tcp"]
 _MAX_WAITING_LINKS: Final = 64
+"""Links that nobody has taken with ``next_link``; one more, and the oldest of them is not given out."""
 
 
 class Drone(Node):
@@ -30,44 +32,44 @@ class Drone(Node):
     role = Role.DRONE
 
     max_unauthenticated_streams: int = MAX_UNAUTHENTICATED_STREAMS
-    """TCP streams that have not proven themselves; one more is closed at once."""
+    """TCP streams that have not proven themselves; for one more, the oldest silent one of the busiest source goes."""
     streams_refused: int = 0
-    """How many were closed so."""
+    """How many had to go."""
     _window: PairingWindow | None = None
 
     async def _begin(self) -> None:
         await super()._begin()
-        self._new_links, self._links_taken = trio.open_memory_channel[Link](math.inf)
-        self._listeners: list[TcpListener] = []
+        self._new_links, self._links_taken = trio.open_memory_channel[Link](_MAX_WAITING_LINKS)
+        self._unproven: dict[Pump, bytes] = {}
         self._finished_handshakes: Counter[str] = Counter()
+
+    async def _goodbye(self) -> None:
+        await super()._goodbye()
+        self._new_links.close()
 
     async def listen(self, endpoint: Endpoint, carrier: CarrierName = "udp") -> Endpoint:
         """Open a port; return where it is (a port 0 was chosen by the system). ConfigError with one line."""
         if carrier == "udp":
-            udp = await UdpCarrier.bind(endpoint)
+            datagrams, where = await self._network.datagrams(endpoint)
             machine = Listener(self.config, self.identity, key_source=self._key_source, entropy=self._entropy)
             self._adopt(machine)
-            self._start(machine, udp)
-            return udp.endpoint
-        listener = await TcpListener.bind(endpoint)
-        self._listeners.append(listener)
+            self._start(machine, datagrams)
+            return where
+        listener = await self._network.streams(endpoint)
         self._start_soon(self._accept, listener)
         return listener.endpoint
 
-    async def _accept(self, listener: TcpListener) -> None:
+    async def _accept(self, listener: StreamListener) -> None:
         try:
             while True:
-                carrier = await listener.accept()
-                if self._unproven() >= self.max_unauthenticated_streams:
-                    self.streams_refused += 1
-                    await carrier.aclose()
-                    continue
-                self._serve(carrier)
+                self._serve(*await listener.accept())
         finally:
             with trio.CancelScope(shield=True):
                 await listener.aclose()
 
-    def _serve(self, carrier: TcpCarrier) -> None:
+    def _serve(self, carrier: Carrier, peer: Address) -> None:
+        if len(self._unproven) >= self.max_unauthenticated_streams:
+            self._make_room()
         machine = StreamServer(
             self.config,
             self.identity,
@@ -76,11 +78,22 @@ class Drone(Node):
             now=trio.current_time(),
         )
         self._adopt(machine)
-        self._start(machine, carrier)
+        self._unproven[self._start(machine, carrier)] = source_key(peer)
 
-    def _unproven(self) -> int:
-        machines = (pump.machine for pump in self._pumps)
-        return sum(isinstance(each, StreamServer) and each.connection is None for each in machines)
+    def _make_room(self) -> None:
+        """Close a stream that has proven nothing: a silent one, of the source that has most, the oldest of them.
+
+        So whoever opens streams and waits takes places from himself, and never keeps the owner out.
+        """
+        busy = Counter(self._unproven.values())
+
+        def rank(pump: Pump) -> tuple[bool, int]:
+            return not pump.machine.handshakes.initiations, busy[self._unproven[pump]]
+
+        victim = max(self._unproven, key=rank)  # the first of equals: they stand in the order of their coming
+        del self._unproven[victim]
+        self.streams_refused += 1
+        victim.stop()
 
     def _adopt(self, machine: ServerMachine) -> None:
         if self._window is not None:
@@ -119,11 +132,14 @@ class Drone(Node):
     # --- links ----------------------------------------------------------------------------------
 
     async def next_link(self) -> Link:
-        """Return the next link that comes up."""
-        return await self._links_taken.receive()
+        """Return the next link that comes up; LinkClosedError when the drone has ended."""
+        try:
+            return await self._links_taken.receive()
+        except trio.EndOfChannel:
+            raise LinkClosedError("the drone has ended: no more links come up") from None
 
     async def each_link(self) -> AsyncIterator[Link]:
-        """Yield links as they come up."""
+        """Yield links as they come up, until the drone ends."""
         async for link in self._links_taken:
             yield link
 
@@ -135,7 +151,23 @@ class Drone(Node):
         return dict(total)
 
     def _on_finished(self, pump: Pump) -> None:
+        self._unproven.pop(pump, None)
         self._finished_handshakes.update(pump.machine.handshakes.as_dict())
 
-    def _on_link(self, pump: Pump, link: Link) -> None:  # noqa: ARG002  # links of all pumps go one way
-        self._new_links.send_nowait(link)
+    def _on_link(self, pump: Pump, link: Link) -> None:
+        self._unproven.pop(pump, None)
+        self._replace(pump, link)
+        try:
+            self._new_links.send_nowait(link)
+        except trio.WouldBlock:  # nobody takes them: whoever begins to wants the newest
+            self._links_taken.receive_nowait()
+            self._new_links.send_nowait(link)
+        except trio.ClosedResourceError:
+            pass  # we are leaving
+
+    def _replace(self, pump: Pump, newcomer: Link) -> None:
+        """End the peer's older links on other streams and ports (LK-73); a listener does so among its own."""
+        for other, connection in [(each, one) for each in self._pumps for one in each.machine.connections()]:
+            if other is not pump and connection.key_id == newcomer.key_id and connection.is_open:
+                connection.close(CloseCode.REPLACED, DownReason.REPLACED)
+                other.turn()

@@ -4,21 +4,25 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import trio
 
+from nodes.carriers import SystemNetwork
 from nodes.link import Link
-from nodes.ports import Carrier
+from nodes.ports import Carrier, Network
 from nodes.runner import Pump
 from nodes.service import Service
 from nodes.trust import Stores, Trust
 from protocols.crypto.keys import KeySource, StaticKey, SystemKeySource
-from protocols.errors import AerolinkError
+from protocols.errors import AerolinkError, StorageError
 from protocols.events import (
     Alarm,
     AlarmKind,
     CountersNeeded,
+    DownReason,
+    Job,
     LinkDown,
     LinkUp,
     PairingStored,
@@ -49,8 +53,12 @@ class Node(Service):
         key_source: KeySource | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         work_in_threads: bool = False,
+        network: Network | None = None,
     ) -> None:
-        """``work_in_threads`` keeps slow keys (a TPM) from holding up the loop; software keys need it not."""
+        """``work_in_threads`` keeps slow keys (a TPM) from holding up the loop; software keys need it not.
+
+        ``network`` is the system's unless another is given (``nodes.testing.network`` has one in memory).
+        """
         self.config: Final = config or LinkConfig()
         """Policy and limits."""
         self.alarms: Final[deque[Alarm]] = deque(maxlen=_MAX_ALARMS)
@@ -62,6 +70,7 @@ class Node(Service):
         self._key_source = key_source or SystemKeySource()
         self._entropy = entropy
         self._threads = work_in_threads
+        self._network: Network = network or SystemNetwork()
         self._pumps: set[Pump] = set()
         self._identity: Identity | None = None
 
@@ -74,13 +83,20 @@ class Node(Service):
         self._start_soon(self._trust.write_confirmations)
 
     async def _goodbye(self) -> None:
+        for connection in tuple(self.links):
+            connection.close(CloseCode.GOING_AWAY)
+        pumps = tuple(self._pumps)
+        for pump in pumps:
+            pump.turn()
         with trio.move_on_after(_GOODBYE_S, shield=True):
-            for connection in tuple(self.links):
-                connection.close(CloseCode.GOING_AWAY)
-            for pump in tuple(self._pumps):
-                pump.turn()
-                await pump.flush()
+            async with trio.open_nursery() as nursery:  # a peer that does not read costs the others nothing
+                for pump in pumps:
+                    nursery.start_soon(pump.flush)
+        with trio.move_on_after(_GOODBYE_S, shield=True):
             await self._trust.flush()
+        for link in tuple(self.links.values()):  # their pump has ended: who waits for them is told
+            link.end(LinkDown(DownReason.CLOSED))
+        self.links.clear()
 
     @property
     def identity(self) -> Identity:
@@ -139,26 +155,27 @@ class Node(Service):
         if self._threads:
             self._start_soon(self._work, pump, event)
             return
-        event.job.run()
-        self._complete(pump, event)  # who dispatches goes on taking events until there are none
+        self._complete(pump, event, _outcome(event.job))  # who dispatches goes on taking events until there are none
 
     async def _work(self, pump: Pump, event: WorkNeeded) -> None:
-        await trio.to_thread.run_sync(event.job.run)
-        self._complete(pump, event)
+        self._complete(pump, event, await trio.to_thread.run_sync(_outcome, event.job))
         pump.turn()
 
-    def _complete(self, pump: Pump, event: WorkNeeded) -> None:
+    def _complete(self, pump: Pump, event: WorkNeeded, error: AerolinkError | None) -> None:
         try:
             pump.machine.complete(event.job, trio.current_time())
-        except AerolinkError as error:  # our own key said no: this handshake is over, the node is not
+        except AerolinkError as own:  # our own key said no: this handshake is over, the node is not
+            error = error or own
+        if error is not None:
             self._on_work_failed(pump, error)
 
-    def _on_work_failed(self, pump: Pump, error: AerolinkError) -> None:
+    def _on_work_failed(self, pump: Pump, error: AerolinkError) -> None:  # noqa: ARG002  # initiators want the pump
         """Our part of a handshake could not be done."""
         self._on_alarm(Alarm(AlarmKind.KEY_FAILED, str(error)))
 
     async def _store_pairing(self, pump: Pump, event: PairingStored) -> None:
-        await self._trust.store_pairing(pump, event, b"")
+        with suppress(AerolinkError):  # it made an alarm, and the handshake ends by its deadline
+            await self._trust.store_pairing(pump, event, b"")
 
     async def _give_counters(self, pump: Pump) -> None:
         """Answer CountersNeeded; only initiators are asked."""
@@ -172,3 +189,13 @@ class Node(Service):
     def _on_alarm(self, alarm: Alarm) -> None:
         self.alarms.append(alarm)
         _log.warning("alarm: %s", alarm.kind.value, extra={"hostile": True})
+
+
+def _outcome(job: Job) -> AerolinkError | None:
+    """Run a job; return what a key that is no software of ours raised against its contract."""
+    try:
+        job.run()
+    except Exception as error:  # noqa: BLE001  # the border to foreign code
+        _log.debug("a static key failed", exc_info=error)
+        return StorageError(f"a static key failed: {type(error).__name__}")
+    return None

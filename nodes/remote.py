@@ -5,11 +5,11 @@ from typing import Final
 
 import trio
 
-from nodes.carriers import TcpCarrier, UdpCarrier
 from nodes.config.endpoint import Endpoint
 from nodes.drone import CarrierName
 from nodes.link import Link
 from nodes.node import Node
+from nodes.ports import Carrier
 from nodes.runner import Pump
 from protocols.errors import (
     AerolinkError,
@@ -17,15 +17,16 @@ from protocols.errors import (
     NotPairedError,
     PolicyError,
     RevokedError,
-    StorageError,
     SuiteRefusedError,
 )
-from protocols.events import LinkDown, PairingStored
+from protocols.events import Alarm, AlarmKind, LinkDown, PairingStored
+from protocols.guards.address import Address
 from protocols.link.client import Client
 from protocols.link.peers import PeerRecord, PeerState
 from protocols.pairing import LinkingCode
 from specs.registry import RefusalCode, Role
 
+_RESERVE_AGAIN_S: Final = 10.0
 NO_PAIRING_ANSWER: Final = "no answer: wrong code, or no device in pairing mode"
 _HINTS: Final = {
     RefusalCode.VERSION: "it speaks another version of the protocol",
@@ -74,7 +75,7 @@ class RemoteController(Node):
         NotPairedError or RevokedError without a byte sent; LinkTimeoutError with the peer's hint, if it gave one;
         CounterLostError when the devices must be paired again.
         """
-        peer = await self._stores.peers.find(key_id)
+        peer = await self._trust.find(key_id)
         if peer is None:
             raise NotPairedError("this device is not paired with us: run `aerolink pair`")
         if peer.state is PeerState.REVOKED:
@@ -88,12 +89,7 @@ class RemoteController(Node):
         self, endpoint: Endpoint, carrier: CarrierName, peer: PeerRecord | None, code: LinkingCode | None
     ) -> _Attempt:
         attempt = _Attempt(trio.Event(), peer, self.config.suites[0].dh)
-        bytes_carrier: UdpCarrier | TcpCarrier
-        address = None
-        if carrier == "udp":
-            bytes_carrier, address = await UdpCarrier.towards(endpoint)
-        else:
-            bytes_carrier = await TcpCarrier.towards(endpoint)
+        bytes_carrier, address = await self._open(endpoint, carrier)
         try:
             client = Client(
                 self.config,
@@ -119,6 +115,13 @@ class RemoteController(Node):
             pump.turn()
             raise
         return attempt
+
+    async def _open(self, endpoint: Endpoint, carrier: CarrierName) -> tuple[Carrier, Address | None]:
+        if carrier == "udp":
+            return await self._network.datagrams_towards(endpoint)
+        with trio.move_on_after(self.config.handshake_deadline_s):
+            return await self._network.stream_towards(endpoint), None
+        raise LinkTimeoutError(f"no answer from {endpoint}")
 
     def _failure(self, attempt: _Attempt, silence: str) -> AerolinkError:
         if attempt.error is not None:
@@ -159,13 +162,21 @@ class RemoteController(Node):
         attempt = self._attempts.get(pump)
         if attempt is None or not isinstance(pump.machine, Client):
             return
-        try:
-            attempt.epoch = await self._trust.give_counters(
-                pump.machine, attempt.dh, self.config.counter_block, attempt.peer
-            )
-        except AerolinkError as error:
-            attempt.error = error
-            pump.machine.abort()
+        while not pump.finished.is_set():
+            try:
+                attempt.epoch = await self._trust.give_counters(
+                    pump.machine, attempt.dh, self.config.counter_block, attempt.peer
+                )
+            except AerolinkError as error:
+                if attempt.link is None:
+                    attempt.error = error
+                    pump.machine.abort()
+                    break
+                # The link lives as long as there are counters for its rekeys: a full disk may have room again.
+                self._on_alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
+                await trio.sleep(_RESERVE_AGAIN_S)
+            else:
+                break
         pump.turn()
 
     async def _store_pairing(self, pump: Pump, event: PairingStored) -> None:
@@ -173,7 +184,7 @@ class RemoteController(Node):
         if attempt is None or not isinstance(pump.machine, Client):
             return
         try:
-            known = await self._stores.peers.find(event.key_id)
+            known = await self._trust.find(event.key_id)
         except AerolinkError:
             known = None  # what is lost of it, this pairing heals
         if known is not None and known.state is PeerState.REVOKED:
@@ -181,8 +192,9 @@ class RemoteController(Node):
             pump.machine.abort()
             pump.turn()
             return
-        attempt.record = await self._trust.store_pairing(pump, event, attempt.epoch)
-        if attempt.record is None:
-            attempt.error = StorageError("the pairing could not be stored: see the alarm")
+        try:
+            attempt.record = await self._trust.store_pairing(pump, event, attempt.epoch)
+        except AerolinkError as error:
+            attempt.error = error
             pump.machine.abort()
             pump.turn()

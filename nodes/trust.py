@@ -5,9 +5,9 @@ refused, and the operator is told.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -31,6 +31,9 @@ _log: Final = logging.getLogger(__name__)
 
 Approve = Callable[[PeerIdentified], Awaitable[bool]]
 """The user's word on a device that knows the linking code."""
+T = TypeVar("T")
+_WRITE_AGAIN_S: Final = 10.0
+"""Until confirmations that could not be stored are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Trust:
         self.approve: Approve | None = None
         self._confirmed: dict[bytes, int] = {}
         self._wakeup = Wakeup()
+        self._writing = trio.Lock()
 
     # --- responder ------------------------------------------------------------------------------
 
@@ -71,7 +75,7 @@ class Trust:
 
     async def _record(self, event: PeerIdentified) -> PeerRecord | None:
         try:
-            record = await self._stores.peers.find(event.key_id)
+            record = await _ask(self._stores.peers.find(event.key_id))
         except CounterLostError as error:
             self._alarm(Alarm(AlarmKind.COUNTER_LOST, str(error)))
             record = None  # pairing heals it; a session is refused below
@@ -84,10 +88,13 @@ class Trust:
             raise RevokedError("this device was revoked")
         if event.pairing and self.approve is not None and not await self.approve(event):
             raise PolicyError("the user said no")
+        unwritten = self._confirmed.get(event.key_id, 0)
+        if record is not None and unwritten > record.initiation_counter:
+            record = replace(record, initiation_counter=unwritten)  # confirmed, and the store does not know it yet
         return record
 
-    async def store_pairing(self, pump: Pump, event: PairingStored, counter_epoch: bytes) -> PeerRecord | None:
-        """Store a peer as pending, then let the handshake go on; None when the store failed."""
+    async def store_pairing(self, pump: Pump, event: PairingStored, counter_epoch: bytes) -> PeerRecord:
+        """Store a peer as pending, then let the handshake go on; StorageError (with an alarm) when it failed."""
         record = PeerRecord(
             key_id=event.key_id,
             public=event.public,
@@ -99,10 +106,12 @@ class Trust:
             counter_epoch=counter_epoch,
         )
         try:
-            await self._stores.peers.put(record)
-        except StorageError as error:
+            async with self._writing:
+                await _ask(self._stores.peers.put(record))
+        except AerolinkError as error:
             self._alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
-            return None
+            raise
+        self._confirmed.pop(event.key_id, None)  # of an earlier pairing (PR-12)
         machine = pump.machine
         if isinstance(machine, Client | ServerMachine):
             machine.pairing_stored(event.attempt, trio.current_time())
@@ -120,31 +129,57 @@ class Trust:
         """Store confirmed counters, many peers per write, and commit pending pairings; runs for ever."""
         while True:
             await self._wakeup.wait()
-            await self.flush()
+            if not await self.flush():
+                self._wakeup.set()
+                await trio.sleep(_WRITE_AGAIN_S)
 
-    async def flush(self) -> None:
-        """Store what was confirmed so far."""
-        batch, self._confirmed = self._confirmed, {}
+    async def flush(self) -> bool:
+        """Store what was confirmed so far; False, with an alarm, when the store failed: then nothing is forgotten."""
+        async with self._writing:
+            batch = dict(self._confirmed)
+            try:
+                await self._write(batch)
+            except AerolinkError as error:
+                self._alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
+                return False
+            for key_id, counter in batch.items():
+                if self._confirmed.get(key_id) == counter:
+                    del self._confirmed[key_id]
+            return True
+
+    async def _write(self, batch: Mapping[bytes, int]) -> None:
         counters = {key_id: counter for key_id, counter in batch.items() if counter}
-        try:
-            for key_id in batch:
-                await self._commit(key_id)
-            if counters:
-                await self._stores.peers.confirm_counters(counters)
-        except AerolinkError as error:
-            self._alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
-
-    async def _commit(self, key_id: bytes) -> None:
-        record = await self._stores.peers.find(key_id)
-        if record is not None and record.state is PeerState.PENDING:
-            await self._stores.peers.put(replace(record, state=PeerState.PAIRED))
+        if counters:
+            await _ask(self._stores.peers.confirm_counters(counters))
+        for key_id in batch:
+            try:
+                record = await _ask(self._stores.peers.find(key_id))
+            except CounterLostError:
+                continue  # it must be paired again anyway
+            if record is not None and record.state is PeerState.PENDING:
+                await _ask(self._stores.peers.put(replace(record, state=PeerState.PAIRED)))
 
     # --- initiator ------------------------------------------------------------------------------
 
+    async def find(self, key_id: bytes) -> PeerRecord | None:
+        """Return the record of a peer; StorageError, CounterLostError."""
+        return await _ask(self._stores.peers.find(key_id))
+
     async def give_counters(self, client: Client, dh: str, count: int, peer: PeerRecord | None) -> bytes:
         """Reserve counters and hand them over; return the epoch. CounterLostError, StorageError."""
-        block = await self._stores.counters.reserve(dh, count, create=peer is None)
+        block = await _ask(self._stores.counters.reserve(dh, count, create=peer is None))
         if peer is not None and peer.counter_epoch and peer.counter_epoch != block.epoch:
             raise CounterLostError("the initiation counter was lost after this device was paired: pair it again")
         client.add_counters(block, trio.current_time())
         return block.epoch
+
+
+async def _ask(answer: Awaitable[T]) -> T:
+    """Await a store. Whatever a store of the user's raises against its contract is a StorageError to us."""
+    try:
+        return await answer
+    except AerolinkError:
+        raise
+    except Exception as error:  # the border to foreign code
+        _log.debug("a store failed", exc_info=error)
+        raise StorageError(f"a store failed: {type(error).__name__}") from error
