@@ -200,6 +200,10 @@ class Link:
             raise LinkClosedError("the link ended before the transfer did")
         return outcome[0]
 
+    async def flush(self) -> None:
+        """Wait until everything that may be sent now has been handed to the carrier."""
+        await self._pump.flush()
+
     async def close(self, code: CloseCode = CloseCode.NORMAL) -> None:
         """Close with an authenticated goodbye, and wait until it is out (at most a second)."""
         self._connection.close(code)

@@ -1,0 +1,6 @@
+"""``aerolink pair``."""
+import click
+@click.command()
+def pair() -> int:
+    """Pair."""
+    return 0

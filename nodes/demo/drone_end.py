@@ -1,0 +1,185 @@
+"""The drone of a demo: it shows a code, waits for its pilot, flies, films, answers, and hands its flight over."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from nodes.config.endpoint import Endpoint
+from nodes.demo.camera import CameraStand
+from nodes.demo.ends import End, fresh_stores
+from nodes.demo.notes import Finished, Flight, Meter, Parsing, Ready, Say, counts_of
+from nodes.demo.options import DemoOptions
+from nodes.demo.vehicle import ModelVehicle, RecordedVehicle, Vehicle
+from nodes.drone import Drone
+from nodes.flight import FlightDigest, FlightFrame, FlightSource, ModelFlight, encode_flight, load_replay
+from nodes.link import LinkClosedError
+from protocols.airlink import Message, decode_untrusted, encode, message_type
+from protocols.errors import MalformedError
+from protocols.events import BulkStatus, CommandReceived, ControlReceived, SendCommand, SendControl, SendState, SendStream
+from protocols.maps import pack_map
+from specs.airlink.command import Answer, CameraAction, CameraControl, Command, LogOffer, Result
+from specs.airlink.control import Heartbeat, NodeState, Sticks
+from specs.airlink.numbers import Direction
+from specs.airlink.stream import MavlinkFrame, is_mavlink_frame
+from specs.registry import ChannelId
+
+LOG_NAME: Final = "flight.aeroflt"
+_TELEMETRY_S: Final = 0.1
+_HEARTBEAT_S: Final = 0.5
+
+
+class DroneEnd(End):
+    """``await DroneEnd(options, folder, say).run()``."""
+
+    name = "drone"
+
+    def __init__(self, options: DemoOptions, folder: Path, say: Say) -> None:
+        super().__init__(options, folder, say)
+        self._camera = CameraStand()
+        self._source: FlightSource | None = None
+        self._recording: list[FlightFrame] = []
+        self._vehicle: Vehicle = ModelVehicle()
+        self._flown = trio.Event()
+        self._live = trio.CancelScope()
+        self._requests = self._answers = 0
+
+    async def run(self) -> None:
+        """Serve one link from pairing to goodbye."""
+        await self._load()
+        async with (
+            fresh_stores(self._folder, self.options.suite_row().dh) as stores,
+            Drone(stores, self.options.link_config()) as drone,
+        ):
+            endpoint = await drone.listen(Endpoint("127.0.0.1", self.options.port), self.options.carrier)
+            self.tell(f"listens on {endpoint} ({self.options.carrier}) and shows a linking code")
+            self.say(Ready(str(endpoint), drone.open_pairing().text()))
+            link = await drone.next_link()
+            drone.close_pairing()
+            await self._serve(drone, link)
+
+    # --- the flight -----------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        """Have the flight before anybody waits for it."""
+        path = self.options.replay_path
+        if path is not None:
+            self._source = await load_replay(path, lambda done, total: self.say(Parsing(done, total)))
+        elif not self.options.flies_model:
+            self._source = ModelFlight()
+        if self._source is not None:
+            frames = await trio.to_thread.run_sync(lambda source: list(source.frames()), self._source)
+            self._recording = frames
+            self._vehicle = RecordedVehicle(frames)
+
+    async def _hand_over(self) -> None:
+        """Offer the recorded flight, and transfer it whole; until_down tells if the link ends before."""
+        frames = await self._whole_flight()
+        digest, container = await trio.to_thread.run_sync(_packed, frames)
+        source = self._source
+        name, skipped_bytes = (source.name, source.skipped_bytes) if source else ("model", 0)
+        self.say(Flight(name, digest.messages, digest.byte_count, digest.sha256, skipped_bytes))
+        details = pack_map({"messages": digest.messages, "flight_ms": round(frames[-1].time_s * 1_000)})
+        offer = LogOffer(LOG_NAME, len(container), hashlib.sha256(container).digest(), details)
+        await self._request(offer)
+        self.tell(f"hands over its flight: {digest.messages:,} messages, {len(container):,} bytes")
+        status = await self._link.send_object(LOG_NAME, container)
+        if status is not BulkStatus.OK:
+            raise LinkClosedError(f"the transfer of the flight failed: {status.name}")
+
+    async def _whole_flight(self) -> list[FlightFrame]:
+        if not isinstance(self._vehicle, ModelVehicle):
+            return self._recording
+        await trio.sleep(self.options.live_s)
+        return list(self._vehicle.recorded)
+
+    async def _request(self, message: Message) -> None:
+        self._requests += 1
+        decode_untrusted(ChannelId.COMMAND, await self._link.request(encode(message)), Direction.UP)
+        self._answers += 1
+
+    # --- while the link is up -------------------------------------------------------------------
+
+    def _tasks(self) -> tuple[Callable[[], Awaitable[object]], ...]:
+        return self._stream, self._hand_over, self._obey
+
+    async def _stream(self) -> None:
+        """Everything that flows until the pilot is done."""
+        with self._live:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._vehicle.play, self._pass_on)
+                nursery.start_soon(self._camera.film, self._link)
+                nursery.start_soon(self._show)
+                nursery.start_soon(self._beat)
+        self._flown.set()
+
+    def _pass_on(self, frame: bytes) -> None:
+        if is_mavlink_frame(frame):  # a log may hold one that is cut short, and still a frame to its reader
+            self._link.send_now(SendStream(ChannelId.MAVLINK, encode(MavlinkFrame(frame))))
+
+    async def _show(self) -> None:
+        while True:
+            for message in (*self._vehicle.telemetry(), self._camera.state()):
+                key = message_type(message).id
+                self._link.send_now(SendState(ChannelId.TELEMETRY, key, encode(message)))
+            await trio.sleep(_TELEMETRY_S)
+
+    async def _beat(self) -> None:
+        while True:
+            time_ms = round(trio.current_time() * 1_000) & 0xFFFF_FFFF
+            self._link.send_now(SendControl(ChannelId.CONTROL, encode(Heartbeat(NodeState.ACTIVE, time_ms))))
+            await trio.sleep(_HEARTBEAT_S)
+
+    async def _obey(self) -> None:
+        async for event in self._link:
+            if isinstance(event, ControlReceived):
+                message = decode_untrusted(event.channel, event.data, Direction.UP)
+                if isinstance(message, Sticks):
+                    self._vehicle.steer(message)
+            elif isinstance(event, CommandReceived):
+                answer = await self._answer_untrusted(event.data)
+                self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
+
+    async def _answer_untrusted(self, data: bytes) -> Answer:
+        try:
+            message = decode_untrusted(ChannelId.COMMAND, data, Direction.UP)
+        except MalformedError:
+            return Answer(Result.INVALID)
+        if isinstance(message, Command):
+            return self._vehicle.command(message.code)
+        if not isinstance(message, CameraControl):
+            return Answer(Result.UNSUPPORTED)
+        answer = self._camera.control(message)
+        if message.action is CameraAction.STOP_RECORDING:
+            await self._wind_up()
+        return answer
+
+    async def _wind_up(self) -> None:
+        """The pilot is done: end the streams, and let what is under way leave before the answer does."""
+        self._live.cancel()
+        await self._flown.wait()
+        await self._link.flush()
+        self._over = True
+
+    # --- counting -------------------------------------------------------------------------------
+
+    def _meter(self) -> Meter:
+        return replace(super()._meter(), frames=self._camera.frames)
+
+    def _finished(self) -> Finished:
+        stats = self._link.stats()
+        return Finished(
+            node=self.name,
+            classes=counts_of(stats.channels),
+            rekeys=stats.link.rekeys,
+            frames=self._camera.frames,
+            requests=self._requests,
+            answers=self._answers,
+        )
+
+
+def _packed(frames: list[FlightFrame]) -> tuple[FlightDigest, bytes]:
+    return FlightDigest.of(frames), encode_flight(frames)

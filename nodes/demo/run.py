@@ -1,0 +1,23 @@
+"""A whole demo: a folder for both ends' files, the two ends, the report."""
+
+import tempfile
+from pathlib import Path
+
+from nodes.demo.inside import run_inside
+from nodes.demo.notes import Note, Say
+from nodes.demo.options import DemoOptions
+from nodes.demo.processes import run_processes
+from nodes.demo.report import Report
+
+
+async def run_demo(options: DemoOptions, watch: Say, *, processes: bool = False) -> Report:
+    """Run a demo and return its report; ``watch`` is told everything meanwhile. Errors are those of the nodes."""
+    report = Report(options)
+
+    def say(note: Note) -> None:
+        report.take(note)
+        watch(note)
+
+    with tempfile.TemporaryDirectory(prefix="aerolink-demo-") as folder:
+        await (run_processes if processes else run_inside)(options, Path(folder), say)
+    return report
