@@ -147,8 +147,13 @@ class BulkSender:
         self._active.appendleft(transfer)
 
     def _ready(self, _now: float) -> bool:
-        allows = self._path.congestion.allows
-        return any(each.announces or (each.has_data() and allows(each.next_size())) for each in self._active)
+        """As ``_take``: the first transfer that has something decides."""
+        for each in self._active:
+            if each.announces:
+                return True
+            if each.has_data():
+                return self._path.congestion.allows(each.next_size())
+        return False
 
     def _take(self, now: float) -> bytes | None:
         while self._active:

@@ -100,7 +100,7 @@ class Incoming:
         self._unacknowledged += 1
         if not in_order or self._unacknowledged >= BULK_ACK_EVERY or self.is_whole():
             self.ack_due = True  # CH-54
-        elif self.ack_at is None:
+        else:
             self.ack_at = now + BULK_ACK_DELAY_S
         return is_new
 

@@ -63,5 +63,5 @@ BULK_ACK_EVERY: Final = 2
 """CH-54: chunks that one BULK_ACK may cover."""
 BULK_ACK_DELAY_S: Final = 0.01
 """How long a single chunk waits for a second one."""
-MAX_DONE_REPEATS: Final = 32
+MAX_DONE_REPEATS: Final = 128
 """How often a cancelled transfer is announced before its receiver is left to the end of the association."""

@@ -1,7 +1,5 @@
 """Two ``Channels`` and nothing between them: helpers of the channel tests."""
 
-import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from protocols.events import ChannelEvent
 from specs import inner
 from specs.registry import AIRLINK_CHANNELS, Channel, ChannelId, CommandFlags
 from specs.strict import Format
+from tests.unit.channels.picture import snapshot
 
 UDP_FRAME = 1_168
 TCP_FRAME = 65_519
@@ -75,37 +74,6 @@ def refuses(target: Channels, frame: bytes, error: type[PeerError], now: float =
     with pytest.raises(error):
         target.receive_untrusted(frame, now)
     assert snapshot(target) == before
-
-
-def snapshot(channels: Channels) -> object:
-    """All there is to see of a machine: what it holds, field by field."""
-    return _picture(channels, {})
-
-
-def _picture(value: Any, seen: dict[int, int]) -> object:
-    if isinstance(value, int | float | str | bytes | bytearray | None | type):
-        return copy.copy(value)
-    if id(value) in seen:
-        return ("again", seen[id(value)])
-    seen[id(value)] = len(seen)
-    if isinstance(value, memoryview):
-        return "view"
-    if isinstance(value, dict):
-        return [(_picture(key, seen), _picture(item, seen)) for key, item in value.items()]
-    if isinstance(value, set | frozenset):
-        return sorted(map(repr, value))
-    if hasattr(value, "digest"):
-        return value.copy().digest()
-    if hasattr(value, "__iter__"):
-        return [_picture(item, seen) for item in value]
-    return [type(value).__name__, [(name, _picture(item, seen)) for name, item in _fields(value)]]
-
-
-def _fields(value: Any) -> list[tuple[str, Any]]:
-    names = list(getattr(value, "__dict__", ()))
-    for kind in type(value).__mro__:
-        names += [name for name in getattr(kind, "__slots__", ()) if hasattr(value, name)]
-    return [(name, getattr(value, name)) for name in names if not isinstance(getattr(value, name), Callable)]
 
 
 # --- frames, as another implementation would write them -----------------------------------------

@@ -37,8 +37,8 @@ from tests.unit.channels.pair import (
     offer,
     refuses,
     settle,
-    snapshot,
 )
+from tests.unit.channels.picture import snapshot
 
 LOG = ChannelId.LOG
 SENDER, RECEIVER = BulkDirection.FROM_SENDER, BulkDirection.FROM_RECEIVER

@@ -23,8 +23,8 @@ from tests.unit.channels.pair import (
     offer,
     refuses,
     settle,
-    snapshot,
 )
+from tests.unit.channels.picture import snapshot
 
 LOG = ChannelId.LOG
 N = FIRST_TRANSFER

@@ -23,8 +23,8 @@ from tests.unit.channels.pair import (
     make,
     refuses,
     settle,
-    snapshot,
 )
+from tests.unit.channels.picture import snapshot
 
 BODY = UDP_FRAME - 12
 MORE, ANSWER = CommandFlags.MORE, CommandFlags.ANSWER
@@ -399,7 +399,9 @@ def test_ch_4_a_slow_reader_stops_the_sender_and_loses_nothing(reliable: bool) -
     while len(got) < 200:
         now += 2.0
         sender.handle_deadline(now)
-        got += [int.from_bytes(event.data[:2], "big") for event in events(receiver) if isinstance(event, CommandReceived)]
+        got += [
+            int.from_bytes(event.data[:2], "big") for event in events(receiver) if isinstance(event, CommandReceived)
+        ]
         settle(sender, receiver, now)
         while sender.room(ChannelClass.COMMAND) >= size and sent < 200:
             sender.send(request(sent.to_bytes(2, "big") + bytes(size - 2)), now)

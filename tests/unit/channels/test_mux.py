@@ -42,7 +42,11 @@ def test_ch_1_a_channel_that_is_not_in_the_table() -> None:
 
 def test_ch_1_a_class_that_does_not_fit_the_channel() -> None:
     channels = make()
-    for good, channel in ((ack(0), ChannelId.LOG), (bulk_ack(0, 0, 0, 0), ChannelId.COMMAND), (offer(0, 0), ChannelId.VIDEO)):
+    for good, channel in (
+        (ack(0), ChannelId.LOG),
+        (bulk_ack(0, 0, 0, 0), ChannelId.COMMAND),
+        (offer(0, 0), ChannelId.VIDEO),
+    ):
         wrong = bytearray(good)
         wrong[1] = channel
         refuses(channels, bytes(wrong), ProtocolViolationError)
@@ -112,6 +116,7 @@ def test_an_idle_machine_says_nothing() -> None:
     assert channels.next_event() is None
     assert channels.next_deadline() is None
     assert not channels.has_output(0.0)
+    assert channels.room(ChannelClass.CONTROL) == 1
     channels.handle_deadline(1.0)
     none = ClassStats()
     assert channels.stats() == ChannelsStats(none, none, none, none, none)

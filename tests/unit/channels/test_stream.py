@@ -8,7 +8,8 @@ from protocols.channels.limits import STREAM_QUEUE_BYTES, STREAM_READ_BYTES, STR
 from protocols.errors import MalformedError, MessageTooLargeError, ProtocolViolationError, UsageError
 from protocols.events import SendState, SendStream, StreamReceived
 from specs.registry import ChannelClass, ChannelId
-from tests.unit.channels.pair import UDP_FRAME, carry, events, frames, give, make, refuses, snapshot, stream
+from tests.unit.channels.pair import UDP_FRAME, carry, events, frames, give, make, refuses, stream
+from tests.unit.channels.picture import snapshot
 
 BODY = UDP_FRAME - 12
 LARGEST = 1_048_576
