@@ -1,6 +1,7 @@
 """Linking codes, the pairing window and the pair secret (specs/2-pairing.md)."""
 
 import hashlib
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,8 +13,14 @@ from specs.registry import CODE_LIFETIME_S, CODE_TRIES, LINKING_CODE_BYTES, Role
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CHARACTERS: Final = 28
 _CHECK_BITS: Final = 12
-_LOOKALIKES: Final = str.maketrans({"O": "0", "I": "1", "L": "1", " ": "", "-": "", "\u2010": "", "\u2013": ""})
+_LOOKALIKES: Final = str.maketrans({"O": "0", "I": "1", "L": "1"})
+_MINUS: Final = "\u2212"
+"""A dash to the eye, but not to Unicode."""
 _PAIR_SECRET_LABEL: Final = b"Aerolink pair secret v1"
+
+
+def _is_separator(character: str) -> bool:
+    return character.isspace() or character == _MINUS or unicodedata.category(character) == "Pd"
 
 
 def _checksum(code: bytes) -> int:
@@ -36,7 +43,7 @@ class LinkingCode:
     @classmethod
     def parse(cls, typed: str) -> "LinkingCode":
         """Read what a person typed (PR-3); CodeFormatError names the kind of mistake, never the text."""
-        text = typed.strip().upper().translate(_LOOKALIKES)
+        text = "".join(each for each in typed.upper() if not _is_separator(each)).translate(_LOOKALIKES)
         if len(text) != _CHARACTERS:
             raise CodeFormatError(
                 f"a linking code has {_CHARACTERS} characters in seven groups of four; this has {len(text)}"
