@@ -61,10 +61,12 @@ class Connection:
         role: Role,
         initiator: bool,
         address: Address | None,
+        rival: Address | None = None,
         entropy: Callable[[int], bytes],
         emit: Callable[["Connection", Event], None],
         now: float,
     ) -> None:
+        """``rival``: another address that sent the very same initiation; the path is decided by a challenge."""
         self.key_id: Final = key_id
         """The peer."""
         self.role: Final = role
@@ -84,6 +86,7 @@ class Connection:
         self._previous: Session | None = None
         self._previous_until_s: float | None = None
         self._path = None if address is None else Path(address, entropy)
+        self._rival = rival
         self._urgent: deque[tuple[bytes, Address | None]] = deque()
         self._counters = LinkCounters()
         self._heard_s = now
@@ -172,6 +175,8 @@ class Connection:
     def announce(self, handshake_s: float) -> None:
         """Report the link as up."""
         self._emit(self, LinkUp(self.key_id, self.role, self.suite.name, handshake_s, self.binding))
+        if self._path and self._rival:
+            self._queue_probes(self._path.contest(self._rival, self.opened_s))
 
     def prove(self) -> None:
         """Send at once on the key in use (LK-56)."""
@@ -182,6 +187,9 @@ class Connection:
         dropped = self._previous
         self._previous, self._current = self._current, session
         self._previous_until_s = now + OLD_KEY_RECEIVES_S if self._path else None
+        self.rekey_requested = False  # a request that crossed this handshake asked for what is done
+        if self._path:
+            self._path.forget_candidate()
         self._counters.rekeys += 1
         self._emit(self, Rekeyed(self._counters.rekeys))
         return dropped
@@ -211,8 +219,8 @@ class Connection:
         self._heard_s = now
         self._counters.packets_received += 1
         self._counters.bytes_received += len(packet)
-        if session is self._current and self._path is None:
-            self._previous = None  # a stream's key never switches back
+        if session is self._current:
+            self._note_path(session, packet, address, now)
         try:
             self._frame_untrusted(frame, address, now)
         except PeerError:
@@ -284,9 +292,7 @@ class Connection:
         if self._path:
             moved, probes = self._path.handle_deadline(now)
             self._queue_probes(probes)
-            if moved:
-                self._counters.moves += 1
-                self._emit(self, PeerMoved(self._path.address))
+            self._moved(moved)
 
     # --- inner frames ---------------------------------------------------------------------------
 
@@ -296,20 +302,23 @@ class Connection:
         assert isinstance(session, DatagramSession)  # noqa: S101  # a path exists on datagram carriers only
         counter = int.from_bytes(packet[8:DATA_HEADER_BYTES], "big")
         try:
-            newest = session is self._current and counter > session.window.highest
-            frame = session.open_untrusted(packet)
+            return session.open_untrusted(packet)
         except ReplayError:
             self._counters.replays += 1
             if self._path.is_validating and session is self._current and session.is_genuine_untrusted(packet):
                 self._path.on_genuine(address, len(packet), counter, now, newest=False)
-            return None
         except DecryptError:
             self._counters.failed_opens += 1
-            return None
-        if session is self._current:
-            probes = self._path.on_genuine(address, len(packet), counter, now, newest=newest)
-            self._queue_probes(probes)
-        return frame
+        return None
+
+    def _note_path(self, session: Session, packet: bytes, address: Address | None, now: float) -> None:
+        if self._path is None or address is None:
+            self._previous = None  # a stream's key never switches back
+            return
+        assert isinstance(session, DatagramSession)  # noqa: S101
+        counter = int.from_bytes(packet[8:DATA_HEADER_BYTES], "big")
+        newest = counter == session.window.highest
+        self._queue_probes(self._path.on_genuine(address, len(packet), counter, now, newest=newest))
 
     def _frame_untrusted(self, frame: bytes, address: Address | None, now: float) -> None:
         if not frame:
@@ -339,12 +348,13 @@ class Connection:
 
     def _on_path_challenge(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         challenge = codec.parse_untrusted(inner.PATH_CHALLENGE, frame)
-        self._queue(codec.build(inner.PATH_RESPONSE, inner.PathResponse(challenge.data)), address)
+        if self._path is None or address is None or self._path.may_answer(address):
+            self._queue(codec.build(inner.PATH_RESPONSE, inner.PathResponse(challenge.data)), address)
 
     def _on_path_response(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         response = codec.parse_untrusted(inner.PATH_RESPONSE, frame)
         if self._path and address is not None:
-            self._path.on_response(response.data, address)
+            self._moved(self._path.on_response(response.data, address))
 
     def _on_close(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         close = codec.parse_untrusted(inner.CLOSE, frame)
@@ -365,6 +375,11 @@ class Connection:
     def _queue_probes(self, probes: list[Probe]) -> None:
         for probe in probes:
             self._queue(codec.build(inner.PATH_CHALLENGE, inner.PathChallenge(probe.token)), probe.address)
+
+    def _moved(self, moved: bool) -> None:
+        if moved and self._path:
+            self._counters.moves += 1
+            self._emit(self, PeerMoved(self._path.address))
 
     def _queue_ping(self, now: float) -> None:
         self._ping_s = now

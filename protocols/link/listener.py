@@ -22,7 +22,7 @@ from protocols.link.framing import DatagramFraming
 from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
 from protocols.link.machine import earliest
 from protocols.link.responder import Pending
-from protocols.link.server import ServerMachine, initiation_header_untrusted
+from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
 from specs.datagram import COOKIE_REPLY, FINISH_HEADER, CookieReply, InitiationHeader
 from specs.registry import (
@@ -38,6 +38,8 @@ from specs.registry import (
 _MACS_BYTES: Final = 2 * MAC_BYTES
 _MIN_INITIATION_BYTES: Final = INITIATION_HEADER_BYTES + _MACS_BYTES
 _LOAD_ALARM_S: Final = 10.0
+_LOAD_LASTS_S: Final = 2.0
+"""Load mode goes on for so long after the last initiation above the limit: longer than the first retry takes."""
 
 
 class Listener(ServerMachine):
@@ -55,6 +57,7 @@ class Listener(ServerMachine):
         self._jar = guard.CookieJar(entropy)
         self._load = TokenBucket(config.load_initiations_per_s, max(1.0, config.load_initiations_per_s))
         self._sources = SourceLimiter(config.source_initiations_per_s, config.source_initiations_burst)
+        self._load_until_s = float("-inf")
         self._load_alarm_s = float("-inf")
         self._by_index: dict[int, tuple[Connection, Session]] = {}
         self._indices: dict[Connection, tuple[int, ...]] = {}
@@ -124,7 +127,7 @@ class Listener(ServerMachine):
         self, header: InitiationHeader, suite: Suite, data: bytes, mac_key: bytes, address: Address, now: float
     ) -> None:
         continued = self._by_index.get(header.continues) if header.continues else None
-        if len(data) != lengths(suite, HandshakeKind(header.kind)).initiation:
+        if len(data) != lengths(suite, HandshakeKind(header.kind)).initiation or continues_wrongly(header):
             self.handshakes.malformed += 1
         elif header.continues and continued is None:
             self.handshakes.unknown_index += 1
@@ -160,6 +163,8 @@ class Listener(ServerMachine):
     def _admit(self, header: InitiationHeader, data: bytes, mac_key: bytes, address: Address, now: float) -> bool:
         """Ask load, cookie, rate and cache, in this order (LK-22 to LK-26)."""
         if not self._load.allow(now):
+            self._load_until_s = now + _LOAD_LASTS_S
+        if now < self._load_until_s:
             if now >= self._load_alarm_s + _LOAD_ALARM_S:
                 self._load_alarm_s = now
                 self._emit(Alarm(AlarmKind.LOAD_MODE, "more initiations than the limit"))
@@ -173,6 +178,8 @@ class Listener(ServerMachine):
         twin = self._responder.by_tag(_tag(data))
         if twin is not None:
             self.handshakes.duplicates += 1
+            if address != twin.address:
+                twin.rival = address
             if twin.response is not None:
                 self._responder.outgoing.append((twin.response, address))
             return False
@@ -222,13 +229,20 @@ class Listener(ServerMachine):
 
     # --- connections ----------------------------------------------------------------------------
 
-    def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
+    def _may_establish(self, pending: Pending) -> bool:
+        if not pending.offer.is_rekey:
+            return True
         known = self._connections.get(pending.key_id)
-        if pending.offer.is_rekey and known is not None and known.binding == pending.offer.association:
+        return known is not None and known.is_open and known.binding == pending.offer.association
+
+    def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:  # noqa: ARG002
+        known = self._connections.get(pending.key_id)
+        if pending.offer.is_rekey and known is not None:
             known.install(session, now)
             self._index(known)
             return known
-        connection = self._new_connection(pending, session, address, now)
+        # The address that message 2 went to: whoever sends the first transport message from elsewhere is a candidate.
+        connection = self._new_connection(pending, session, pending.address, now)
         if known is not None:
             self._replace((known,), connection)
             self._leaving.append(known)

@@ -4,6 +4,9 @@ Theory of operation. The newest valid datagram from another address makes a cand
 challenged; traffic stays on the old one. Whoever merely re-sends genuine datagrams from elsewhere is betrayed by
 the genuine ones, which arrive late, as duplicates, from the old address: that is a sign of life of the old path. The
 endpoint moves only to a candidate that answered, when the old path stayed silent for the grace time.
+
+At the beginning there is no old path. When the same initiation came from two addresses, one of them re-sends what the
+other sent; both are challenged, and the one that receives what is sent there has the first token answered.
 """
 
 from collections.abc import Callable
@@ -32,6 +35,8 @@ class _Candidate:
     sent_bytes: int = 0
     challenged_s: float = 0.0
     answered: bool = False
+    home_token: bytes = b""
+    """At the beginning only: what the address in use was challenged with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Path:
         """Note a datagram whose tag verified (a duplicate is not ``newest``); return challenges to send."""
         candidate = self._candidate
         if address == self.address:
-            if candidate is not None and counter >= candidate.counter:
+            if candidate is not None and not candidate.home_token and counter >= candidate.counter:
                 self._refuse(now)
             return []
         if candidate is not None:
@@ -79,11 +84,48 @@ class Path:
         self._candidate = candidate
         return [*self._challenge(candidate, now), Probe(self._entropy(TOKEN_BYTES), self.address)]
 
-    def on_response(self, token: bytes, address: Address) -> None:
-        """Note the answer to a challenge; only the candidate's own address counts."""
+    def contest(self, rival: Address, now: float) -> list[Probe]:
+        """Find out which of two addresses the peer receives at; return challenges to send."""
+        home, away = self._entropy(TOKEN_BYTES), self._entropy(TOKEN_BYTES)
+        candidate = _Candidate(rival, away, now, 0, _CHALLENGE_BYTES, home_token=home)
+        self._candidate = candidate
+        return self._challenge(candidate, now)
+
+    def forget_candidate(self) -> None:
+        """Look at nobody any more: a new key counts from 0, and signs of life are told by their counters."""
+        self._candidate = None
+
+    def may_answer(self, address: Address) -> bool:
+        """Whether a challenge's answer may go to an address (LK-81)."""
         candidate = self._candidate
-        if candidate is not None and token == candidate.token and address == candidate.address:
-            candidate.answered = True
+        if candidate is None or address != candidate.address:
+            return True  # the address in use; or one answer for one challenge of the same size
+        if candidate.sent_bytes + _CHALLENGE_BYTES > AMPLIFICATION_LIMIT * candidate.received_bytes:
+            return False
+        candidate.sent_bytes += _CHALLENGE_BYTES
+        return True
+
+    def on_response(self, token: bytes, address: Address) -> bool:
+        """Note the answer to a challenge; return whether the address changed.
+
+        Only the candidate's own address counts, since who merely re-sends could re-send the answer too. At the
+        beginning each answer counts wherever it comes from: the token was sent to one address only.
+        """
+        candidate = self._candidate
+        if candidate is None:
+            return False
+        if not candidate.home_token:
+            candidate.answered |= token == candidate.token and address == candidate.address
+            return False
+        if token not in {candidate.token, candidate.home_token}:
+            return False
+        moved = token == candidate.token
+        if moved:
+            self.address = candidate.address
+        else:
+            self.moves_refused += 1
+        self._candidate = None
+        return moved
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_deadline` has something to do."""
@@ -113,10 +155,11 @@ class Path:
 
     def _challenge(self, candidate: _Candidate, now: float) -> list[Probe]:
         candidate.challenged_s = now
+        home = [Probe(candidate.home_token, self.address)] if candidate.home_token else []
         if candidate.sent_bytes + _CHALLENGE_BYTES > AMPLIFICATION_LIMIT * candidate.received_bytes:
-            return []
+            return home
         candidate.sent_bytes += _CHALLENGE_BYTES
-        return [Probe(candidate.token, candidate.address)]
+        return [Probe(candidate.token, candidate.address), *home]
 
     def _refuse(self, now: float) -> None:
         self._candidate = None

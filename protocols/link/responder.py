@@ -72,9 +72,11 @@ class Pending:
     noise: HandshakeState = field(repr=False)
     """The handshake so far."""
     address: Address | None
-    """Where the initiation came from."""
+    """Where the initiation came from, and the answer went."""
     created_s: float
     """When."""
+    rival: Address | None = None
+    """Another address that the very same initiation came from, last."""
     tag: bytes = b""
     """The initiation's mac1 (datagrams): finds duplicates."""
     expected_key_id: bytes | None = None
@@ -331,9 +333,18 @@ class Responder:
             return
         self._move(pending, PendingEvent.STORED)
         pending.created_s = now  # a fresh deadline for repeated message 3s
+        self._by_attempt.move_to_end(attempt)  # the oldest deadline stands first
         self._stats.paired += 1
         self._floors.pop(pending.key_id, None)  # pairing heals a lost counter file (PR-12)
+        self._drop_void(pending)
         self._confirm_pairing(pending)
+
+    def _drop_void(self, pairing: Pending) -> None:
+        """Drop what was answered with the pair secret before: sessions, and older pairings of this key (PR-35)."""
+        for other in list(self._by_attempt.values()):
+            older = other.offer.kind is HandshakeKind.SESSION or other.attempt < pairing.attempt
+            if other.key_id == pairing.key_id and older:
+                self._drop(other)
 
     def _confirm_pairing(self, pending: Pending) -> None:
         if pending.session is not None:
@@ -350,6 +361,11 @@ class Responder:
         for other in list(self._by_attempt.values()):
             if other.key_id == pending.key_id and other.counter <= pending.counter:
                 self._drop(other)
+
+    def forget(self, pending: Pending) -> None:
+        """Drop a handshake that leads nowhere any more."""
+        self._stats.failed += 1
+        self._drop(pending)
 
     def complete(self, job: AnyJob, now: float) -> bool:
         """Take the outcome of a job; False when its handshake is gone."""

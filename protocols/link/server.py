@@ -31,6 +31,11 @@ def initiation_header_untrusted(data: bytes) -> InitiationHeader:
     return InitiationHeader(*_unpack_header_untrusted(data, 0))
 
 
+def continues_wrongly(header: InitiationHeader) -> bool:
+    """Whether it claims to continue an association with something else than a session (PR-10)."""
+    return header.continues != 0 and header.kind != HandshakeKind.SESSION
+
+
 class ServerMachine(Machine):
     """Base of Listener and StreamServer."""
 
@@ -49,6 +54,8 @@ class ServerMachine(Machine):
         self._framing = framing
         self._session_mac_keys = mac_keys(identity)
         self._suites = {suite.id: suite for suite in config.suites}
+        for suite in config.suites:
+            identity.key(suite.dh)  # UsageError now, rather than when a stranger asks for the suite
         self._window: PairingWindow | None = None
         self._window_mac_key = b""
         self._responder = Responder(
@@ -143,10 +150,17 @@ class ServerMachine(Machine):
             if self._framing.datagram:
                 return
             raise
+        if not self._may_establish(pending):
+            self._responder.forget(pending)
+            return
         self._responder.confirm(pending)
         connection = self._establish(pending, session, address, now)
         self._confirmed(connection, pending.counter)
         connection.deliver_untrusted(session, frame, packet, address, now)
+
+    def _may_establish(self, pending: Pending) -> bool:  # noqa: ARG002
+        """Whether what a proven handshake continues is still there."""
+        return True
 
     @abstractmethod
     def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
@@ -162,6 +176,7 @@ class ServerMachine(Machine):
             role=self._config.roles[0],
             initiator=False,
             address=address,
+            rival=pending.rival,
             entropy=self._entropy,
             emit=self._emit_for,
             now=now,
