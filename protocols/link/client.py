@@ -137,7 +137,10 @@ class Client(Machine):
         if self._over:
             return
         if self._framing.datagram:
-            self._packet_untrusted(data, address, now)
+            try:
+                self._packet_untrusted(data, address, now)
+            except PeerError:
+                self.handshakes.malformed += 1
         else:
             self._stream_untrusted(data, now)
         self._after(now)
@@ -203,7 +206,7 @@ class Client(Machine):
     def _stream_untrusted(self, data: bytes, now: float) -> None:
         self._records.feed_untrusted(data)
         try:
-            for record in self._records.records_untrusted(established=self._has_keys()):
+            for record in self._records.records_untrusted(has_keys=self._has_keys):
                 self._packet_untrusted(record, None, now)
                 if self.is_over:
                     return
@@ -262,9 +265,16 @@ class Client(Machine):
             frame = tail.session.open_untrusted(packet)
         except AerolinkError:
             self.handshakes.failed += 1
+            if not self._framing.datagram:
+                raise
             return
-        if not frame or frame[0] != InnerType.PAIRING_CONFIRM or tail.stored:
+        if tail.stored:
             return
+        if frame[:1] == bytes((InnerType.CLOSE,)):
+            codec.parse_untrusted(inner.CLOSE, frame)
+            self._finish(DownReason.PEER_CLOSED)
+            return
+        codec.parse_untrusted(inner.PAIRING_CONFIRM, frame)
         tail.stored = True
         established = tail.established
         dh = established.suite.dh
@@ -283,13 +293,16 @@ class Client(Machine):
         if not self._framing.datagram or tail.repeats >= len(_FINISH_AGAIN_S):
             self._finish(DownReason.NO_ANSWER)
             return
-        tail.again_at_s = now + _FINISH_AGAIN_S[tail.repeats]
         tail.repeats += 1
+        tail.again_at_s = now + _FINISH_AGAIN_S[min(tail.repeats, len(_FINISH_AGAIN_S) - 1)]
         self._outgoing.append((tail.established.finish or b"", self._address))
 
     # --- what follows from it -------------------------------------------------------------------
 
     def _after(self, now: float) -> None:
+        if self._connection is not None and not self._connection.is_open:
+            self._initiator.silence()  # nothing is said after the close (LK-84)
+            return
         established, self._initiator.established = self._initiator.established, None
         if established is not None:
             self._use(established, now)

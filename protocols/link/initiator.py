@@ -192,6 +192,13 @@ class Initiator:
             self._advance(InitiatorEvent.GIVE_UP)
             self._forget()
 
+    def silence(self) -> None:
+        """Give up, and take back what was not handed out yet."""
+        self.stop()
+        self.established = None
+        self.work.clear()
+        self.outgoing.clear()
+
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_deadline` is due."""
         return self._retry_at_s if self.is_busy else None

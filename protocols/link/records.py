@@ -1,6 +1,6 @@
 """From a stream of bytes to whole records, whatever the pieces it arrives in (specs/1-link.md, LK-53)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from protocols import codec
@@ -26,13 +26,16 @@ class RecordBuffer:
         """Append bytes of the stream."""
         self._buffer += data
 
-    def records_untrusted(self, *, established: bool) -> Iterator[bytes]:
-        """Yield whole records; MalformedError for a header that is none, or too long before there are keys."""
+    def records_untrusted(self, *, has_keys: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield whole records; MalformedError for a header that is none, or too long before there are keys.
+
+        ``has_keys`` is asked at each long record: the one before it in the same read may have proven them.
+        """
         buffer, start = self._buffer, 0
         try:
             while len(buffer) - start >= RECORD_HEADER_BYTES:
                 length, kind, _ = _unpack_header_untrusted(buffer, start)
-                if length > MAX_HANDSHAKE_RECORD_BYTES and not (established and kind in _SEALED):
+                if length > MAX_HANDSHAKE_RECORD_BYTES and not (kind in _SEALED and has_keys()):
                     raise MalformedError("a handshake record of this length does not exist")
                 end = start + RECORD_HEADER_BYTES + length
                 if len(buffer) < end:

@@ -15,7 +15,7 @@ from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES
 from protocols.link.machine import earliest
 from protocols.link.records import RecordBuffer
 from protocols.link.responder import Pending
-from protocols.link.server import ServerMachine, initiation_header_untrusted
+from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
 from specs.datagram import FINISH_HEADER
 from specs.registry import MAC_BYTES, HandshakeKind, PacketType, RefusalCode
@@ -53,7 +53,7 @@ class StreamServer(ServerMachine):
     def receive(self, data: bytes, now: float, address: Address | None = None) -> None:  # noqa: ARG002
         self._records.feed_untrusted(data)
         try:
-            for record in self._records.records_untrusted(established=self._connection is not None):
+            for record in self._records.records_untrusted(has_keys=lambda: self._connection is not None):
                 if self.is_over:
                     return
                 self._record_untrusted(record, now)
@@ -115,7 +115,7 @@ class StreamServer(ServerMachine):
         self.handshakes.initiations += 1
         header = initiation_header_untrusted(body)
         continued = self._connection
-        if len(self._responder) or (continued is None) != (header.continues == 0):
+        if len(self._responder) or (continued is None) != (header.continues == 0) or continues_wrongly(header):
             raise MalformedError("one handshake at a time, and a new one only as a rekey")
         if continued is not None and header.continues != continued.sessions[0].index:
             raise MalformedError("a rekey of another session")
