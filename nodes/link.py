@@ -1,7 +1,7 @@
 """A link as the user of a node holds it: typed messages, requests with answers, whole objects, back-pressure.
 
-Messages wait in the core until somebody takes them, so a slow reader slows a reliable sender down and loses only what
-is unreliable.
+What nobody takes waits in an :class:`~nodes.inbox.Inbox` and behind it in the core, so a slow reader slows a reliable
+sender down and loses only what is unreliable.
 """
 
 import hashlib
@@ -11,9 +11,10 @@ from typing import Final
 
 import trio
 
+from nodes.inbox import Inbox
 from nodes.runner import Pump
 from nodes.wakeup import Wakeup
-from protocols.errors import AerolinkError, LinkTimeoutError, TruncatedError, UsageError
+from protocols.errors import AerolinkError, LinkTimeoutError, QueueFullError, TruncatedError, UsageError
 from protocols.events import (
     AcceptBulk,
     AnswerReceived,
@@ -37,8 +38,8 @@ from protocols.link.stats import LinkStats
 from specs.registry import ChannelId, CloseCode, Role
 
 _GOODBYE_S: Final = 1.0
-_INBOX: Final = 1_024
-"""Messages taken out of the core before the user takes them."""
+_MAX_WAITING_BYTES: Final = 1_048_576
+"""Bytes of an object that wait for the user; beyond, everything waits in the core."""
 _ERRORS: Final[dict[DownReason, type[AerolinkError]]] = {
     DownReason.TRUNCATED: TruncatedError,
     DownReason.TIMEOUT: LinkTimeoutError,
@@ -59,6 +60,7 @@ class IncomingObject:
         """For progress."""
         self._link = link
         self._chunks: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._wakeup = Wakeup()
         self._complete = False
         self._status: BulkStatus | None = None
@@ -83,6 +85,7 @@ class IncomingObject:
             while self._chunks:
                 chunk = self._chunks.popleft()
                 self.received_bytes += len(chunk)
+                self._waiting_bytes -= len(chunk)
                 self._link.progress()
                 yield chunk
             if self._complete:
@@ -93,12 +96,16 @@ class IncomingObject:
 
     def end(self, status: BulkStatus) -> None:
         """Confirm (OK), refuse or cancel."""
+        if status is not BulkStatus.OK:
+            self._chunks.clear()  # nobody will take them
+            self._waiting_bytes = 0
         self._link.send_now(EndBulk(self.offer.channel, self.offer.transfer, True, status))
 
     def on_event(self, event: BulkChunkReceived | BulkReceived | BulkEnded | None) -> None:
         """Take news of this transfer (None: the link is down)."""
         if isinstance(event, BulkChunkReceived):
             self._chunks.append(event.data)
+            self._waiting_bytes += len(event.data)
         elif isinstance(event, BulkReceived):
             self._complete = True
         elif isinstance(event, BulkEnded):
@@ -106,9 +113,9 @@ class IncomingObject:
         self._wakeup.set()
 
     @property
-    def waiting(self) -> int:
-        """How many chunks wait to be taken."""
-        return len(self._chunks)
+    def is_full(self) -> bool:
+        """Whether as many bytes wait to be taken as may."""
+        return self._waiting_bytes > _MAX_WAITING_BYTES
 
 
 class Link:
@@ -121,7 +128,7 @@ class Link:
         """Why the link ended; None while it is up."""
         self._connection = connection
         self._pump = pump
-        self._inbox: deque[ChannelEvent] = deque()
+        self._inbox: Inbox[IncomingObject] = Inbox()
         self._readable = Wakeup()
         self._writable = Wakeup()
         self._answers: dict[tuple[ChannelId, int], Callable[[bytes | None], None]] = {}
@@ -147,15 +154,35 @@ class Link:
         """Return a snapshot of every counter."""
         return self._connection.stats()
 
+    @property
+    def dropped(self) -> int:
+        """Messages of ``control``, ``state`` and ``stream`` given up here because nobody took them in time."""
+        return self._inbox.dropped
+
     # --- sending --------------------------------------------------------------------------------
 
     def send_now(self, message: Sendable) -> int:
         """Queue a message without waiting; returns its id. LinkClosedError, QueueFullError, UsageError."""
         if self.down is not None:
-            raise LinkClosedError(f"the link is down: {self.down.reason.value}")
+            raise self._closed(self.down)
         number = self._connection.send(message, trio.current_time())
         self._pump.turn()
         return number
+
+    async def send(self, message: Sendable) -> int:
+        """Queue a message, and wait for room when its queue is full; returns its id."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        number = await self._send(message)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return number
+
+    async def _send(self, message: Sendable) -> int:
+        """Queue a message; nothing else runs between that and the return."""
+        while True:
+            try:
+                return self.send_now(message)
+            except QueueFullError:
+                await self._writable.wait()
 
     async def request(self, data: bytes, channel: ChannelId = ChannelId.COMMAND) -> bytes:
         """Send a command and return its answer; exactly once at the peer. LinkClosedError when the link ends."""
@@ -166,7 +193,7 @@ class Link:
             answer.append(data)
             done.set()
 
-        key = (channel, self.send_now(SendCommand(channel, data)))
+        key = (channel, await self._send(SendCommand(channel, data)))
         self._answers[key] = settle
         try:
             await done.wait()
@@ -186,7 +213,7 @@ class Link:
             done.set()
 
         digest = hashlib.sha256(data).digest()
-        key = (channel, self.send_now(OfferBulk(channel, name, data, digest)))
+        key = (channel, await self._send(OfferBulk(channel, name, data, digest)))
         self._outgoing[key] = settle
         try:
             await done.wait()
@@ -215,17 +242,17 @@ class Link:
 
     async def receive(self) -> ChannelEvent | IncomingObject:
         """Return the next message; LinkClosedError when the link is down and all has been taken."""
-        while True:
-            if self._inbox:
-                event = self._inbox.popleft()
-                self.progress()
-                await trio.lowlevel.checkpoint()
-                if isinstance(event, BulkOffered):
-                    return self._incoming[event.channel, event.transfer]
-                return event
+        await trio.lowlevel.checkpoint_if_cancelled()  # not later: what has been taken must not be lost
+        while (message := self._inbox.take()) is None:
             if self.down is not None:
-                raise LinkClosedError(f"the link is down: {self.down.reason.value}")
+                self._readable.set()  # for whoever else waits
+                raise self._closed(self.down)
             await self._readable.wait()
+        self.progress()
+        if self._inbox:
+            self._readable.set()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return message
 
     def __aiter__(self) -> AsyncIterator[ChannelEvent | IncomingObject]:
         return self._iterate()
@@ -244,6 +271,12 @@ class Link:
         assert self.down is not None  # noqa: S101  # set before the event
         return self.down
 
+    def _closed(self, down: LinkDown) -> LinkClosedError:
+        error = LinkClosedError(f"the link is down: {down.reason.value}")
+        cause = _ERRORS.get(down.reason)
+        error.__cause__ = None if cause is None else cause(down.reason.value)
+        return error
+
     # --- from the node --------------------------------------------------------------------------
 
     def end(self, down: LinkDown) -> None:
@@ -260,17 +293,19 @@ class Link:
         for incoming in tuple(self._incoming.values()):
             incoming.on_event(None)
         self._readable.set()
+        self._writable.set()
         self._ended.set()
 
     def progress(self) -> None:
         """Take messages out of the core while there is room for them, and open its windows by that."""
         taken = False
-        while len(self._inbox) < _INBOX and not any(each.waiting > _INBOX for each in self._incoming.values()):
+        while not self._inbox.is_full and not any(each.is_full for each in self._incoming.values()):
             event = self._connection.next_message()
             if event is None:
                 break
             taken = True
             self._route(event)
+        self._writable.set()
         if taken:
             self._pump.wake()
 
@@ -291,10 +326,13 @@ class Link:
             incoming = self._incoming.get((event.channel, event.transfer))
             if incoming is not None:
                 incoming.on_event(event)
-            if isinstance(event, BulkEnded):
-                self._incoming.pop((event.channel, event.transfer), None)
+            if isinstance(event, BulkEnded) and incoming is not None:
+                del self._incoming[event.channel, event.transfer]
+                self._inbox.remove(incoming)
             return
         if isinstance(event, BulkOffered):
-            self._incoming[event.channel, event.transfer] = IncomingObject(self, event)
-        self._inbox.append(event)
+            offered = self._incoming[event.channel, event.transfer] = IncomingObject(self, event)
+            self._inbox.put(offered)
+        else:
+            self._inbox.put(event)
         self._readable.set()

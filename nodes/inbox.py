@@ -1,0 +1,78 @@
+"""What a link has received and nobody has taken yet: each class keeps its own promise (specs/3-channels.md).
+
+Newest wins for ``control`` and ``state``, the oldest goes for ``stream``; ``command`` and offers wait, and while many
+wait, nothing is taken from the core, so the sender is slowed down. A user who reads nothing but answers and objects
+is therefore never stopped by telemetry that he does not read.
+"""
+
+from collections import OrderedDict, deque
+from typing import Final, Generic, TypeVar
+
+from protocols.events import ChannelEvent, ControlReceived, StateReceived, StreamReceived
+from specs.registry import ChannelId
+
+Offer = TypeVar("Offer")
+
+MAX_COMMANDS: Final = 1_024
+"""Commands and offers that wait; beyond, everything waits in the core."""
+MAX_STREAM_BYTES: Final = 4_194_304
+_OVERHEAD_BYTES: Final = 64
+
+
+class Inbox(Generic[Offer]):
+    """Takes messages in any order, and gives them out by the priority of their class."""
+
+    def __init__(self) -> None:
+        self._control: dict[ChannelId, ControlReceived] = {}
+        self._state: OrderedDict[tuple[ChannelId, int], StateReceived] = OrderedDict()
+        self._stream: deque[StreamReceived] = deque()
+        self._stream_bytes = 0
+        self._reliable: deque[ChannelEvent | Offer] = deque()
+        self.dropped = 0
+        """Messages given up because nobody took them in time."""
+
+    def __len__(self) -> int:
+        return len(self._control) + len(self._reliable) + len(self._state) + len(self._stream)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the core should keep what it has."""
+        return len(self._reliable) >= MAX_COMMANDS
+
+    def put(self, message: ChannelEvent | Offer) -> None:
+        """Add a message."""
+        if isinstance(message, ControlReceived):
+            self.dropped += message.channel in self._control
+            self._control[message.channel] = message
+        elif isinstance(message, StateReceived):
+            key = (message.channel, message.key)
+            self.dropped += key in self._state
+            self._state[key] = message  # keeps the place of the value that it replaces (CH-31)
+        elif isinstance(message, StreamReceived):
+            self._stream.append(message)
+            self._stream_bytes += len(message.data) + _OVERHEAD_BYTES
+            while self._stream_bytes > MAX_STREAM_BYTES:
+                self._take_stream()
+                self.dropped += 1
+        else:
+            self._reliable.append(message)
+
+    def take(self) -> ChannelEvent | Offer | None:
+        """Return the most urgent message, or None."""
+        if self._control:
+            return self._control.pop(next(iter(self._control)))
+        if self._reliable:
+            return self._reliable.popleft()
+        if self._state:
+            return self._state.popitem(last=False)[1]
+        return self._take_stream() if self._stream else None
+
+    def remove(self, message: ChannelEvent | Offer) -> None:
+        """Forget an offer that the peer took back before anybody looked at it."""
+        if message in self._reliable:
+            self._reliable.remove(message)
+
+    def _take_stream(self) -> StreamReceived:
+        message = self._stream.popleft()
+        self._stream_bytes -= len(message.data) + _OVERHEAD_BYTES
+        return message
