@@ -8,7 +8,7 @@ when it is alone.
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self, TypeVarTuple
+from typing import Self, TypeVarTuple, cast
 
 import trio
 
@@ -76,6 +76,9 @@ class Service:
 
 def _alone(error: BaseException) -> BaseException:
     """Return the one exception in a group, or in groups of one (a task may have nurseries of its own)."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    while isinstance(error, BaseExceptionGroup):
+        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(inside) != 1:
+            break
+        error = inside[0]
     return error
