@@ -24,6 +24,16 @@ _COMMANDS: Final = {
 """Command -> module; the click object has the name of the command."""
 
 
+_HELP: Final = """Secure communication for a whole drone system.
+
+\b
+Exit codes: 0 done; 1 it ran, and the answer is no; 2 wrong usage;
+3 configuration, files or this machine; 4 the other device or the link;
+5 authentication; 6 refused by policy; 70 an error of ours;
+130 Ctrl-C; 143 SIGTERM.
+"""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -47,20 +57,16 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog="Example: aerolink demo --carrier tcp",
 )
-@click.option("--version", is_flag=True, callback=show_version, expose_value=False, is_eager=True, help="Show the version.")
+@click.option(
+    "--version", is_flag=True, callback=show_version, expose_value=False, is_eager=True, help="Show the version."
+)
 @LogLevelOption
 def aerolink() -> None:
-    """Secure communication for a whole drone system.
-
-    \b
-    Exit codes: 0 done; 1 it ran, and the answer is no; 2 wrong usage;
-    3 configuration, files or this machine; 4 the other device or the link;
-    5 authentication; 6 refused by policy; 70 an error of ours;
-    130 Ctrl-C; 143 SIGTERM.
-    """
+    """Everything happens in the sub-commands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

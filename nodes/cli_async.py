@@ -23,9 +23,15 @@ async def _supervise(program: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
     caught: list[int] = []
     results: list[T] = []
     with trio.open_signal_receiver(*_SIGNALS) as signals:
+
+        async def watch() -> None:
+            async for number in signals:
+                caught.append(number)
+                nursery.cancel_scope.cancel()
+
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_watch, signals, nursery.cancel_scope, caught)
+                nursery.start_soon(watch)
                 results.append(await program(*args))
                 nursery.cancel_scope.cancel()
         except BaseException:
@@ -34,9 +40,3 @@ async def _supervise(program: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
     if caught:
         raise SignalledError(caught[0])
     return results[0]
-
-
-async def _watch(signals: "trio._unix_pipes.SignalReceiver", scope: trio.CancelScope, caught: list[int]) -> None:  # noqa
-    async for number in signals:
-        caught.append(number)
-        scope.cancel()

@@ -38,10 +38,10 @@ def demo(
     suite: str | None,
     carrier: str,
     speed: str,
-    processes: bool,  # noqa: FBT001  # click's way
+    processes: bool,  # click's way
     seconds: float | None,
     port: int,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> int:
     """Let a drone and a remote controller pair, make a link and stream a flight.
 

@@ -22,7 +22,11 @@ def keys() -> None:
 
 def _state_dir(command: _Command) -> _Command:
     option = click.option(
-        "--state-dir", type=click.Path(path_type=Path), default=Path("state"), show_default=True, help="The node's folder."
+        "--state-dir",
+        type=click.Path(path_type=Path),
+        default=Path("state"),
+        show_default=True,
+        help="The node's folder.",
     )
     return option(command)
 
@@ -37,7 +41,7 @@ def _dh(default: str | None) -> Callable[[_Command], _Command]:
 @_dh("P256")
 @click.option("--force", is_flag=True, help="Replace a key; every pairing made with it ends.")
 @common_options
-def generate(state_dir: Path, name: str, force: bool, as_json: bool) -> int:  # noqa: FBT001
+def generate(state_dir: Path, name: str, force: bool, as_json: bool) -> int:
     """Make the node's static key."""
     from nodes import cli_keys
 
@@ -48,7 +52,7 @@ def generate(state_dir: Path, name: str, force: bool, as_json: bool) -> int:  # 
 @_state_dir
 @_dh(None)
 @common_options
-def show(state_dir: Path, name: str | None, as_json: bool) -> int:  # noqa: FBT001
+def show(state_dir: Path, name: str | None, as_json: bool) -> int:
     """Show the fingerprints of the node's own keys."""
     from nodes import cli_keys
 
@@ -59,7 +63,7 @@ def show(state_dir: Path, name: str | None, as_json: bool) -> int:  # noqa: FBT0
 @_state_dir
 @_dh("P256")
 @common_options
-def export(state_dir: Path, name: str, as_json: bool) -> int:  # noqa: FBT001
+def export(state_dir: Path, name: str, as_json: bool) -> int:
     """Print the public half of a key (PEM)."""
     from nodes import cli_keys
 
@@ -69,7 +73,7 @@ def export(state_dir: Path, name: str, as_json: bool) -> int:  # noqa: FBT001
 @keys.command("list", epilog="Example: aerolink keys list --state-dir state")
 @_state_dir
 @common_options
-def list_peers(state_dir: Path, as_json: bool) -> int:  # noqa: FBT001
+def list_peers(state_dir: Path, as_json: bool) -> int:
     """List the paired devices."""
     from nodes import cli_keys
 
@@ -80,14 +84,14 @@ def list_peers(state_dir: Path, as_json: bool) -> int:  # noqa: FBT001
 @_state_dir
 @click.argument("fingerprint")
 @common_options
-def revoke(state_dir: Path, fingerprint: str, as_json: bool) -> int:  # noqa: FBT001
+def revoke(state_dir: Path, fingerprint: str, as_json: bool) -> int:
     """Revoke a paired device, by the beginning of its fingerprint; the node must not be running."""
     from nodes import cli_keys
 
     return cli_keys.revoke(state_dir, fingerprint, _output(as_json))
 
 
-def _output(as_json: bool) -> "Output":  # noqa: FBT001
+def _output(as_json: bool) -> "Output":
     from nodes.cli_keys import Output
 
     class Direct(Output):

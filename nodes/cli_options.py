@@ -2,8 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
 
@@ -11,7 +10,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-def show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
+def show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     """Print the version of the installed distribution."""
     if wanted:
         from importlib.metadata import PackageNotFoundError, version
@@ -48,13 +47,13 @@ def LogLevelOption(command: _Command) -> _Command:  # noqa: N802
 
 def log_level(default: str = "warning") -> str:
     """Return what was asked for, and see to it that logging is set up."""
-    found = click.get_current_context().find_object(dict)
+    found = cast("dict[str, str] | None", click.get_current_context().find_object(dict))
     chosen = found.get("log_level") if found else None
     if chosen is None:
         from nodes import logs
 
         logs.set_up(default, sys.stderr)
-    return str(chosen or default)
+    return chosen or default
 
 
 def common_options(command: _Command) -> _Command:
@@ -77,11 +76,3 @@ class SuiteName(click.ParamType[str, str]):
             return suite_by_name(name).name
         except UnsupportedError as error:
             self.fail(str(error), param, ctx)
-
-
-def existing_config(command: _Command) -> _Command:
-    """``--config FILE``."""
-    option = click.option(
-        "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Configuration of this node."
-    )
-    return option(command)

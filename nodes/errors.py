@@ -1,6 +1,7 @@
 """Errors as people and other processes see them: the one that counts, its line, its name."""
 
 from collections.abc import Iterator
+from typing import cast
 
 from nodes.config.reader import one_line
 from nodes.link import LinkClosedError
@@ -21,7 +22,7 @@ class BugError(Exception):
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """Yield the errors inside of (groups of) groups."""
     if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
+        for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from leaves(each)
     else:
         yield error

@@ -19,7 +19,15 @@ from nodes.flight import FlightDigest, FlightFrame, FlightSource, ModelFlight, e
 from nodes.link import LinkClosedError
 from protocols.airlink import Message, decode_untrusted, encode, message_type
 from protocols.errors import MalformedError
-from protocols.events import BulkStatus, CommandReceived, ControlReceived, SendCommand, SendControl, SendState, SendStream
+from protocols.events import (
+    BulkStatus,
+    CommandReceived,
+    ControlReceived,
+    SendCommand,
+    SendControl,
+    SendState,
+    SendStream,
+)
 from protocols.maps import pack_map
 from specs.airlink.command import Answer, CameraAction, CameraControl, Command, LogOffer, Result
 from specs.airlink.control import Heartbeat, NodeState, Sticks

@@ -1,6 +1,6 @@
 """What both ends of a demo have in common: fresh files, a link, tasks beside it, a meter, an end."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ METER_S: Final = 0.2
 
 
 @asynccontextmanager
-async def fresh_stores(folder: Path, dh: str) -> AsyncIterator[Stores]:
+async def fresh_stores(folder: Path, dh: str) -> AsyncGenerator[Stores]:
     """Make a state folder with a new key, as files; closed at the end, removed by whoever made its parent."""
     state = await trio.to_thread.run_sync(partial(StateDir.open, folder, create=True))
     try:
@@ -54,7 +54,8 @@ class End:
         self._link = link
         self.say(LinkIsUp(self.name, link.up.suite, fingerprint_text(link.key_id), link.up.handshake_s * 1_000))
         async with trio.open_nursery() as nursery:
-            for task in (*self._tasks(), partial(self._measure, node)):
+            tasks: list[Callable[[], Awaitable[object]]] = [*self._tasks(), partial(self._measure, node)]
+            for task in tasks:
                 nursery.start_soon(_until_down, task)
             down = await link.wait_down()
             nursery.cancel_scope.cancel()

@@ -34,6 +34,13 @@ class Observed:
         self._position: tuple[int, ...] | None = None
         self._battery: Battery | None = None
         self._gnss: Gnss | None = None
+        self._readers: dict[int, tuple[struct.Struct, Callable[..., None]]] = {
+            0: (_HEARTBEAT, self._on_heartbeat),
+            1: (_SYS_STATUS, self._on_sys_status),
+            24: (_GPS, self._on_gps),
+            30: (_ATTITUDE, self._on_attitude),
+            33: (_POSITION, self._on_position),
+        }
 
     def feed_untrusted(self, frame: bytes) -> None:
         """Take one frame; never raises."""
@@ -41,11 +48,11 @@ class Observed:
         if len(frame) < head + 2:
             return
         number = int.from_bytes(frame[7:10], "little") if head == 10 else frame[5]
-        row = _READERS.get(number)
+        row = self._readers.get(number)
         if row is not None:
             layout, read = row
             payload = frame[head : head + frame[1]][: layout.size].ljust(layout.size, b"\0")
-            read(self, *layout.unpack(payload))
+            read(*layout.unpack(payload))
 
     def telemetry(self) -> list[Message]:
         """Return what is known."""
@@ -88,6 +95,7 @@ class Observed:
             self._battery = Battery(percent, voltage_mv, max(current_ca, 0) * 10, used)
 
     def _on_gps(self, *fields: int) -> None:
+        """The dilutions of precision stand for the errors: one metre each."""
         *_, kind, satellites = fields
         horizontal, vertical = (0 if value == _U16 else value * 10 for value in fields[4:6])
         fix = GnssFix(kind) if kind in set(GnssFix) else GnssFix.NONE
@@ -104,12 +112,3 @@ class Observed:
         _, latitude, longitude, *_ = fields
         if abs(latitude) <= 900_000_000 and abs(longitude) <= 1_800_000_000:
             self._position = fields
-
-
-_READERS: Final[dict[int, tuple[struct.Struct, Callable[..., None]]]] = {
-    0: (_HEARTBEAT, Observed._on_heartbeat),
-    1: (_SYS_STATUS, Observed._on_sys_status),
-    24: (_GPS, Observed._on_gps),
-    30: (_ATTITUDE, Observed._on_attitude),
-    33: (_POSITION, Observed._on_position),
-}

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import ConsoleRenderable, Group, RenderableType
 from rich.panel import Panel as Box
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -43,7 +43,6 @@ class Panel:
         self._events: deque[Note] = deque(maxlen=_EVENTS)
         self._alarms = 0
         self._parsing: Parsing | None = None
-        self._delivered = False
 
     def take(self, note: Note) -> None:
         """Take one note."""
@@ -55,13 +54,20 @@ class Panel:
             self._parsing = note
         elif not isinstance(note, Flight):
             self._alarms += isinstance(note, Alarmed)
-            self._delivered = self._delivered or isinstance(note, Delivered)
             if sentence(note):
                 self._events.append(note)
 
     def render(self) -> RenderableType:
         """Draw everything."""
-        parts = [self._head(), Text(), self._traffic(), Text(), self._bars(), Text(), self._latest()]
+        parts: list[ConsoleRenderable] = [
+            self._head(),
+            Text(),
+            self._traffic(),
+            Text(),
+            self._bars(),
+            Text(),
+            self._latest(),
+        ]
         title = "[bold]aerolink demo[/] drone [bold]-[/] rc"
         style = "red" if self._alarms else "green" if "rc" in self._links else "yellow"
         return Box(Group(*parts), title=title, border_style=style, padding=(1, 2))
@@ -133,7 +139,7 @@ class Panel:
         total = meters[-1].object_total if meters else 0
         done = meters[-1].object_bytes if meters else 0
         text = f"{done / 1e6:.2f} of {total / 1e6:.2f} MB" if total else "not offered yet"
-        table.add_row("flight", _bar(done, total), "delivered, and the same" if self._delivered and False else text)
+        table.add_row("flight", _bar(done, total), text)
         frames = [self._meters[name][-1].frames if self._meters[name] else 0 for name in ("drone", "rc")]
         table.add_row("video", _bar(frames[1], frames[0]), f"{frames[1]:,} of {frames[0]:,} frames unharmed")
         return table

@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from nodes.link import Link
+from nodes.wakeup import Wakeup
 from protocols.airlink import Message, decode_untrusted, encode
 from protocols.events import SendControl
 from specs.airlink.command import Answer, CameraAction, CameraControl, Command, CommandCode
@@ -20,7 +21,6 @@ STICKS_S: Final = 0.02
 """50 Hz."""
 _HEARTBEAT_EVERY: Final = 5
 """Every fifth message is a heartbeat: one each 100 ms (AL-6 asks for 200 ms)."""
-_LOOK_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,28 @@ class Pilot:
         self._tell = tell
         self._started_s = trio.current_time()
         self._live_s = 0.0
+        self._phase: FlightPhase | None = None
+        self._seen = Wakeup()
 
     @property
     def _share(self) -> float:
         """How much of the time has passed."""
         return (trio.current_time() - self._started_s) / self._live_s if self._live_s else 0.0
 
-    async def fly(self, live_s: float, state: Callable[[], FlightState | None]) -> None:
+    def see(self, state: FlightState) -> None:
+        """Take the vehicle's newest state."""
+        self._phase = state.phase
+        self._seen.set()
+
+    async def fly(self, live_s: float) -> None:
         """Give every command in its time; returns when the time is over."""
         self._started_s, self._live_s = trio.current_time(), live_s
         for step, following in zip(STEPS, (*STEPS[1:], None), strict=True):
             await trio.sleep_until(self._started_s + step.at * live_s)
-            until = following.at if following else 1.0
-            while step.phase is not None and self._share < until and not _is_in(step.phase, state()):
-                await trio.sleep(_LOOK_S)
-            if step.phase is None or _is_in(step.phase, state()):
+            with trio.move_on_at(self._started_s + (following.at if following else 1.0) * live_s):
+                while step.phase not in {None, self._phase}:
+                    await self._seen.wait()
+            if step.phase in {None, self._phase}:
                 await self._say(step.message, step.text)
         await trio.sleep_until(self._started_s + live_s)
 
@@ -111,7 +118,3 @@ class Pilot:
             why = f": {answer.text}" if answer.text else ""
             result = answer.result.name.lower().replace("_", " ")
             self._tell(f"{text}: {result}{why} ({took_ms:.1f} ms)")
-
-
-def _is_in(phase: FlightPhase, state: FlightState | None) -> bool:
-    return state is not None and state.phase is phase

@@ -17,7 +17,7 @@ from nodes.flight import digest_flight
 from nodes.link import IncomingObject
 from nodes.remote import RemoteController
 from nodes.video import VideoSink
-from protocols.airlink import decode_untrusted, encode
+from protocols.airlink import Message, decode_untrusted, encode
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import MalformedError
 from protocols.events import BulkStatus, CommandReceived, SendCommand, StateReceived, StreamReceived
@@ -45,7 +45,9 @@ class RcEnd(End):
         self._get_ready = get_ready
         self._video = VideoSink()
         self._malformed_frames = 0
-        self._seen: dict[type[object], object] = {}
+        self._flight: FlightState | None = None
+        self._battery: Battery | None = None
+        self._gnss: Gnss | None = None
         self._object: IncomingObject | None = None
         self._offered = trio.Event()
         self._arrived = trio.Event()
@@ -80,16 +82,12 @@ class RcEnd(End):
                 nursery.start_soon(pilot.steer)
                 if not self.options.flies_model:
                     await self._offered.wait()  # it says how long the recording is
-                await pilot.fly(self._live_s, self._flight_state)
+                await pilot.fly(self._live_s)
                 await self._delivered.wait()
                 hands.cancel()
         await pilot.finish()
         self._over = True
         await self._link.close()
-
-    def _flight_state(self) -> FlightState | None:
-        state = self._seen.get(FlightState)
-        return state if isinstance(state, FlightState) else None
 
     # --- what arrives ---------------------------------------------------------------------------
 
@@ -101,11 +99,19 @@ class RcEnd(End):
             elif isinstance(event, StreamReceived) and event.channel is ChannelId.VIDEO:
                 self._see_untrusted(event.data)
             elif isinstance(event, StateReceived | StreamReceived):
-                message = decode_untrusted(event.channel, event.data, Direction.DOWN)
-                self._seen[type(message)] = message
+                self._know(decode_untrusted(event.channel, event.data, Direction.DOWN))
             elif isinstance(event, CommandReceived):
                 answer = self._answer_untrusted(event.data)
                 self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
+
+    def _know(self, message: Message) -> None:
+        if isinstance(message, FlightState):
+            self._flight = message
+            self._pilot.see(message)
+        elif isinstance(message, Battery):
+            self._battery = message
+        elif isinstance(message, Gnss):
+            self._gnss = message
 
     def _see_untrusted(self, data: bytes) -> None:
         try:
@@ -145,13 +151,12 @@ class RcEnd(End):
     # --- counting -------------------------------------------------------------------------------
 
     def _meter(self) -> Meter:
-        parts = [self._seen.get(kind) for kind in (FlightState, Battery, Gnss)]
         return replace(
             super()._meter(),
             object_bytes=self._object.received_bytes if self._object else 0,
             object_total=self._object.offer.size_bytes if self._object else 0,
             frames=self._video.frames_received,
-            vehicle=described(*parts),
+            vehicle=described(self._flight, self._battery, self._gnss),
         )
 
     def _finished(self) -> Finished:

@@ -84,10 +84,16 @@ class Report:
         return {
             "ok": self.ok,
             "links": [self._link()] if "rc" in self.links else [],
-            "flight": None if flight is None else _plain(flight, "source", "messages", "bytes", "sha256", "skipped_bytes"),
+            "flight": None
+            if flight is None
+            else _plain(flight, "source", "messages", "bytes", "sha256", "skipped_bytes"),
             "delivered": None
             if delivered is None
-            else {"node": "rc", **_plain(delivered, "messages", "bytes", "sha256"), "seconds": round(delivered.seconds, 6)},
+            else {
+                "node": "rc",
+                **_plain(delivered, "messages", "bytes", "sha256"),
+                "seconds": round(delivered.seconds, 6),
+            },
             "video": self._video(),
             "alarms": [_plain(alarm, "node", "kind", "text") for alarm in self.alarms],
         }

@@ -3,6 +3,7 @@
 import sys
 from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -62,7 +63,7 @@ class LiveView(View):
         self._panel = Panel(options)
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
-    def __enter__(self) -> "LiveView":
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 
