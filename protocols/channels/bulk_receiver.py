@@ -226,6 +226,8 @@ class BulkReceiver:
 
     def next_deadline(self) -> float | None:
         """When a single chunk has waited long enough for a second one (CH-54)."""
+        if not self._transfers:
+            return None
         return min((each.ack_at for each in self._transfers.values() if each.ack_at is not None), default=None)
 
     def handle_deadline(self, now: float) -> None:

@@ -186,7 +186,7 @@ class BulkSender:
 
     def next_deadline(self) -> float | None:
         """The earliest of all transfers'."""
-        if self._path.reliable:
+        if self._path.reliable or not self._transfers:
             return None
         deadlines = [each.next_deadline() for each in self._transfers.values()]
         return min((each for each in deadlines if each is not None), default=None)

@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protocols import codec
 from protocols.channels import HANDLED_TYPES, Channels
+from protocols.channels.outgoing import parse_ack_untrusted
 from protocols.errors import MalformedError, ProtocolViolationError
 from protocols.events import (
     AcceptBulk,
@@ -28,8 +30,10 @@ from protocols.events import (
     StateReceived,
     StreamReceived,
 )
+from specs import inner
 from specs.inner import BulkDirection
 from specs.registry import ChannelId, InnerType
+from specs.strict import Format
 from tests.unit.channels.pair import (
     accept,
     ack,
@@ -295,6 +299,52 @@ def test_any_frame_is_accepted_or_the_peers_fault_and_a_fault_changes_nothing(wi
     assert deadline is not None
     channels.handle_deadline(max(deadline, now))
     frames(channels, max(deadline, now))
+
+
+WHOLE: dict[InnerType, Format[Any]] = {
+    InnerType.ACK: inner.ACK,
+    InnerType.BULK_ACK: inner.BULK_ACK,
+    InnerType.BULK_OFFER: inner.BULK_OFFER,
+    InnerType.BULK_ACCEPT: inner.BULK_ACCEPT,
+    InnerType.BULK_DONE: inner.BULK_DONE,
+}
+HEADERS: dict[ChannelId, Format[Any]] = {
+    ChannelId.CONTROL: inner.CONTROL_HEADER,
+    ChannelId.COMMAND: inner.COMMAND_HEADER,
+    ChannelId.TELEMETRY: inner.CHANNEL_HEADER,
+    ChannelId.VIDEO: inner.STREAM_HEADER,
+    ChannelId.MAVLINK: inner.STREAM_HEADER,
+    ChannelId.LOG: inner.BULK_HEADER,
+}
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.one_of(
+        headed, st.tuples(near_frames, st.integers(0, 40), st.integers(0, 255)).map(lambda parts: spoiled(*parts))
+    )
+)
+def test_ch_1_what_the_declarations_refuse_is_refused(frame: bytes) -> None:
+    """The hot paths read with ``struct`` what the codec reads with construct."""
+    try:
+        if frame[0] == InnerType.CHANNEL:
+            header = HEADERS[ChannelId(frame[1])]
+            codec.derive_unpack_untrusted(header)(frame, 0)
+        else:
+            codec.parse_untrusted(WHOLE[InnerType(frame[0])], frame)
+    except (MalformedError, ValueError, KeyError):
+        with pytest.raises((MalformedError, ProtocolViolationError)):
+            in_use().receive_untrusted(frame, 0.0)
+
+
+@given(few, u32, u64, u64, st.lists(st.tuples(u64, u64), max_size=16))
+def test_a_bulk_ack_by_struct_is_the_declared_one(
+    number: int, largest: int, received_to: int, window_to: int, ranges: list[tuple[int, int]]
+) -> None:
+    wire = bulk_ack_of(number, largest, received_to, window_to, ranges)
+    fast, slow_one = parse_ack_untrusted(wire), codec.parse_untrusted(inner.BULK_ACK, wire)
+    assert fast[:4] == (slow_one.transfer, slow_one.largest, slow_one.received_to, slow_one.window_to)
+    assert list(zip(fast.starts, fast.ends, strict=True)) == [(each.start, each.end) for each in slow_one.ranges]
 
 
 def spoiled(good: bytes, place: int, value: int) -> bytes:
