@@ -5,10 +5,10 @@ exception as it was, so the block's exception passes outside of the nursery, and
 when it is alone.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self, TypeVarTuple, cast
+from typing import Self, TypeVarTuple
 
 import trio
 
@@ -76,9 +76,5 @@ class Service:
 
 def _alone(error: BaseException) -> BaseException:
     """Return the one exception in a group, or in groups of one (a task may have nurseries of its own)."""
-    while isinstance(error, BaseExceptionGroup):
-        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if len(inside) != 1:
-            break
-        error = inside[0]
-    return error
+    inside: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return _alone(inside[0]) if len(inside) == 1 else error

@@ -3,7 +3,7 @@
 import errno
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -103,7 +103,9 @@ class TcpListener:
 
 
 @contextmanager
-def _closed_unless_good(endpoint: Endpoint, family: socket.AddressFamily) -> Iterator[trio.socket.SocketType]:
+def _closed_unless_good(
+    endpoint: Endpoint, family: socket.AddressFamily
+) -> Generator[trio.socket.SocketType, None, None]:
     """Give a socket; close it if the block fails, and turn what the system says into one line."""
     try:
         sock = trio.socket.socket(family, socket.SOCK_STREAM)
