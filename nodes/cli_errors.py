@@ -87,6 +87,9 @@ def exit_code(error: BaseException) -> int:
 
 def report(error: BaseException, *, as_json: bool) -> int:
     """Tell an error to whoever reads, and return the exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return _USAGE
     cause = root_cause(error)
     code, message = exit_code(cause), _message(cause)
     if code == BUG:

@@ -42,12 +42,15 @@ class Panel:
         self._meters = {name: deque[Meter](maxlen=_RATE_METERS) for name in ("drone", "rc")}
         self._events: deque[Note] = deque(maxlen=_EVENTS)
         self._alarms = 0
+        self._began_s: float | None = None
         self._parsing: Parsing | None = None
 
     def take(self, note: Note) -> None:
         """Take one note."""
         if isinstance(note, Meter):
             self._meters[note.node].append(note)
+            if note.node == "rc" and self._began_s is None:
+                self._began_s = note.at_s
         elif isinstance(note, LinkIsUp):
             self._links[note.node] = note
         elif isinstance(note, Parsing):
@@ -68,7 +71,7 @@ class Panel:
             Text(),
             self._latest(),
         ]
-        title = "[bold]aerolink demo[/] drone [bold]-[/] rc"
+        title = "[bold]aerolink demo[/]"
         style = "red" if self._alarms else "green" if "rc" in self._links else "yellow"
         return Box(Group(*parts), title=title, border_style=style, padding=(1, 2))
 
@@ -120,8 +123,13 @@ class Panel:
 
     def _row(self, name: str) -> tuple[str, ...]:
         ends = [meters[-1].classes[name] for meters in self._meters.values() if meters]
-        sums = (sum(end[what] for end in ends) for what in ("sent", "received", "lost"))
-        return (f"{self._rate('rc', name):,.0f}", f"{self._rate('drone', name):,.0f}", *(f"{each:,}" for each in sums))
+        sent, received, lost = (sum(end[what] for end in ends) for what in ("sent", "received", "lost"))
+        counts = (sent, min(received, sent), lost)  # the two ends are not asked at the same moment
+        return (
+            f"{self._rate('rc', name):,.0f}",
+            f"{self._rate('drone', name):,.0f}",
+            *(f"{each:,}" for each in counts),
+        )
 
     def _rate(self, node: str, name: str) -> float:
         meters = self._meters[node]
@@ -135,14 +143,21 @@ class Panel:
         if self._parsing is not None:
             done, total = self._parsing.done_bytes, self._parsing.total_bytes
             table.add_row("log", _bar(done, total), f"{done / 1e6:.1f} of {total / 1e6:.1f} MB read")
-        meters = self._meters["rc"]
-        total = meters[-1].object_total if meters else 0
-        done = meters[-1].object_bytes if meters else 0
-        text = f"{done / 1e6:.2f} of {total / 1e6:.2f} MB" if total else "not offered yet"
-        table.add_row("flight", _bar(done, total), text)
-        frames = [self._meters[name][-1].frames if self._meters[name] else 0 for name in ("drone", "rc")]
-        table.add_row("video", _bar(frames[1], frames[0]), f"{frames[1]:,} of {frames[0]:,} frames unharmed")
+        table.add_row("flight", *self._flight_bar())
+        sent, received = (self._meters[name][-1].frames if self._meters[name] else 0 for name in ("drone", "rc"))
+        received = min(received, sent)  # the two ends are not asked at the same moment
+        table.add_row("video", _bar(received, sent), f"{received:,} of {sent:,} frames unharmed")
         return table
+
+    def _flight_bar(self) -> tuple[ProgressBar, str]:
+        meters = self._meters["rc"]
+        if meters and meters[-1].object_total:
+            done, total = meters[-1].object_bytes, meters[-1].object_total
+            return _bar(done, total), f"{done / 1e6:.2f} of {total / 1e6:.2f} MB handed over"
+        if not self._options.flies_model or self._began_s is None:
+            return _bar(0, 1), "not offered yet"
+        done_s, live_s = meters[-1].at_s - self._began_s, self._options.live_s
+        return _bar(round(done_s * 10), round(live_s * 10)), f"recording, {done_s:.0f} of {live_s:.0f} s"
 
     def _latest(self) -> Text:
         lines = Text()
