@@ -47,6 +47,7 @@ def make(
         ("NN", True, None, PEER.public),  # rs is not known in this pattern
         ("XX", True, S, PEER.public),
     ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_keys_that_are_missing_or_too_many(
     pattern: str, initiator: bool, s: X25519Key | None, rs: bytes | None
