@@ -79,12 +79,7 @@ class CongestionWindow:
 
     def allows(self, size: int) -> bool:
         """May so many bytes more be in flight? The only packet always may, and the one that a loss calls for."""
-        return (
-            self.in_flight + size <= self.window
-            or self.in_flight == 0
-            or self.resend_at_once
-            or not self.enabled
-        )
+        return self.in_flight + size <= self.window or self.in_flight == 0 or self.resend_at_once or not self.enabled
 
     def sent(self, size: int) -> None:
         """A packet leaves."""
