@@ -8,7 +8,7 @@ when it is alone.
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self, TypeVarTuple
+from typing import Self, TypeVarTuple, cast
 
 import trio
 
@@ -46,19 +46,19 @@ class Service:
         if manager is None or nursery is None:
             return
         self._manager = None
-        crashed = nursery.cancel_scope.cancel_called  # a background task failed, and cancelled the block
         nursery.cancel_scope.cancel()
+        own = error if error is not None and _without_cancellation(error) is not None else None
         try:
-            if crashed or isinstance(error, trio.Cancelled):
+            if own is None:
                 await manager.__aexit__(kind, error, trace)
-            else:
+            else:  # passes outside of the nursery
                 await manager.__aexit__(None, None, None)
-        except trio.Cancelled:
-            if error is None or isinstance(error, trio.Cancelled):
-                raise
-            # The block's own exception goes on; who cancelled says so again at the next checkpoint.
-        except BaseExceptionGroup as group:
-            raise _alone(group) from None
+        except BaseException as caught:  # noqa: BLE001  # all of it leaves again, one way or another
+            crash = _without_cancellation(caught)
+            if own is None:
+                raise _alone(caught) from None
+            if crash is not None:
+                raise BaseExceptionGroup("the block failed, and what it ran", [own, _alone(crash)]) from None
         finally:
             self._nursery = None  # not before: what ends may still start what will be cancelled at once
 
@@ -72,6 +72,13 @@ class Service:
         if self._nursery is None:
             raise RuntimeError(f"use {type(self).__name__} as `async with`")
         self._nursery.start_soon(function, *args)
+
+
+def _without_cancellation(error: BaseException) -> BaseException | None:
+    """Return what is left of an exception, or of a group, without trio.Cancelled."""
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)[1]
+    return None if isinstance(error, trio.Cancelled) else error
 
 
 def _alone(error: BaseException) -> BaseException:
