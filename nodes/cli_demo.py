@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nodes.cli_options import SuiteName, common_options, log_level
+from nodes.cli_options import FiniteRange, SuiteName, common_options, log_level
 
 
 @click.command(epilog="Example: aerolink demo --replay flight.tlog --speed max --json")
@@ -29,7 +29,7 @@ from nodes.cli_options import SuiteName, common_options, log_level
 )
 @click.option("--processes", is_flag=True, help="Run drone and remote controller in a process each.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.1, 86_400), help="How long to play [default: 20 in real speed, else 1]."
+    "--seconds", type=FiniteRange(0.1, 86_400), help="How long to play [default: 20 in real speed, else 1]."
 )
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Port of the drone; 0: any that is free.")
 @common_options

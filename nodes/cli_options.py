@@ -1,5 +1,6 @@
 """Options that several commands have, and what they accept."""
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
@@ -60,6 +61,16 @@ def common_options(command: _Command) -> _Command:
     """Options of every command."""
     json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
     return json_option(LogLevelOption(command))
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; "not a number" compares with nothing, so the range alone would let it pass."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class SuiteName(click.ParamType[str, str]):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodes.cli_options import common_options, log_level
+from nodes.cli_options import FiniteRange, common_options, log_level
 
 if TYPE_CHECKING:
     from protocols.pairing import LinkingCode
@@ -21,7 +21,7 @@ _ATTEMPTS = 3
 )
 @click.option("--name", default="", help="What to call the other device in `aerolink keys list`.")
 @click.option(
-    "--minutes", type=click.FloatRange(0.01, 5), default=5, show_default=True, help="How long the code lives (drone)."
+    "--minutes", type=FiniteRange(0.01, 5), default=5, show_default=True, help="How long the code lives (drone)."
 )
 @common_options
 def pair(config_file: Path, name: str, minutes: float, as_json: bool) -> int:  # click's way
