@@ -5,6 +5,7 @@ The vectors come from a second implementation (tests/tools/make_vectors), which 
 
 import hashlib
 import hmac
+import json
 from typing import Any
 
 import pytest
@@ -30,7 +31,19 @@ from specs.datagram import FINISH_HEADER, INITIATION_HEADER, PROLOGUE, RESPONSE_
 from specs.registry import HandshakeKind, LinkType, Role
 from specs.strict import Format
 from tests.tools.make_vectors.files import make
-from tests.tools.own_vectors import COMMITTED, KEYS, Vector, VectorError, check_vector, each, everything, load
+from tests.tools.own_vectors import (
+    COMMITTED,
+    EXPECTS,
+    KEYS,
+    PARTS,
+    Vector,
+    VectorError,
+    check_vector,
+    each,
+    everything,
+    load,
+    parse,
+)
 from tests.tools.replay import Initiating, Responding, chain_of, hexes, identity, key_source
 
 ROLES = (Role.RC, Role.DRONE)
@@ -62,7 +75,8 @@ def test_unknown_keys_and_expectations_fail(kind: str) -> None:
     vector = everything()[kind][0]
     changes: list[Vector] = [{"surprise": 1}, {"name": ""}]
     changes += [{"expect": "anything"}] if "expect" in vector else []
-    changes += [{"initiator": vector["initiator"] | {"surprise": 1}}] if kind == "handshake" else []
+    changes += [{"direction": "sideways"}] if "direction" in vector else []
+    changes += [{part: vector[part] | {"surprise": 1}} for part in PARTS.get(kind, {})]
     for change in changes:
         with pytest.raises(VectorError):
             check_vector(kind, vector | change)
@@ -70,6 +84,28 @@ def test_unknown_keys_and_expectations_fail(kind: str) -> None:
     del missing[max(KEYS[kind])]
     with pytest.raises(VectorError):
         check_vector(kind, missing)
+
+
+def test_every_expectation_has_a_vector() -> None:
+    for kind, words in EXPECTS.items():
+        assert {vector["expect"] for vector in everything()[kind]} == words
+
+
+def test_a_file_that_is_damaged_fails() -> None:
+    text = (COMMITTED / "map.json").read_text()
+    document = json.loads(text)
+    header, vectors = document["header"], document["vectors"]
+    documents: tuple[Any, ...] = (
+        document | {"more": 1},
+        {"header": header | {"more": 1}, "vectors": vectors},
+        {"header": header | {"wire_version": 2}, "vectors": vectors},
+        {"header": header | {"kind": "handshake"}, "vectors": vectors},
+        {"header": header, "vectors": []},
+        {"header": header, "vectors": [*vectors, vectors[0]]},
+    )
+    for damaged in documents:
+        with pytest.raises(VectorError):
+            parse("map", json.dumps(damaged))
 
 
 def test_every_suite_has_every_handshake() -> None:

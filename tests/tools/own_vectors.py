@@ -21,44 +21,88 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _texts(text: str) -> frozenset[str]:
+    return frozenset(each.strip() for each in text.split(","))
+
+
 HEADER: Final = _words("kind what wire_version program licence encoding")
+_SIDE: Final = _words("index static_private static_public ephemeral_private ephemeral_public")
+_LATER: Final = _words("finish confirm close proof answer")
 
 KEYS: Final[dict[str, frozenset[str]]] = {
+    "key-id": _words("name dh public key_id fingerprint mac1_key"),
+    "linking-code": _words("name code text also psk0 mac1_key"),
+    "linking-code-failure": _words("name text expect"),
+    "format": _words("name format fields bytes"),
+    "format-failure": _words("name format bytes expect"),
     "handshake": _words(
         "name suite noise_protocol kind continues association prologue psk mac1_key initiation_counter initiator "
         "responder payloads messages handshake_hash channel_binding initiator_to_responder_key "
         "responder_to_initiator_key pair_secret epoch datagrams records"
     ),
     "handshake-failure": _words("name handshake message datagram expect"),
-    "linking-code": _words("name code text also psk0 mac1_key"),
-    "linking-code-failure": _words("name text expect"),
+    "cookie": _words("name handshake address encoded_address secret cookie salt reply mac2 initiation retry"),
+    "cookie-failure": _words("name handshake message datagram expect"),
+    "refusal": _words("name handshake mac1_key code receiver datagram record"),
+    "refusal-failure": _words("name handshake datagram record expect"),
+    "datagram": _words("name handshake direction suite key receiver counter frame datagram"),
+    "datagram-failure": _words("name handshake direction before datagram then expect"),
+    "record": _words("name handshake direction suite key epoch counter frame record"),
+    "record-failure": _words("name handshake direction before record expect"),
+    "frame-failure": _words("name frame expect"),
+    "airlink": _words("name message channel direction fields bytes"),
+    "airlink-failure": _words("name channel direction bytes expect"),
+    "map": _words("name value bytes"),
+    "map-failure": _words("name bytes expect"),
 }
 """Keys that every vector of a kind has."""
 OPTIONAL: Final[dict[str, frozenset[str]]] = {
     "handshake": _words("session linking_code linking_code_text"),
     "handshake-failure": _words("record answer_datagram answer_record pairing_open confirmed_counter"),
 }
-INNER: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
-    "initiator": (
-        _words("index static_private static_public ephemeral_private ephemeral_public"),
-        frozenset(("kem_seed",)),
-    ),
-    "responder": (
-        _words("index static_private static_public ephemeral_private ephemeral_public"),
-        _words("encapsulation_seed kem_shared_secret kem_ciphertext"),
-    ),
-    "datagrams": (frozenset(("initiation", "response")), _words("finish confirm close proof answer")),
-    "records": (frozenset(("initiation", "response")), _words("finish confirm close proof answer")),
+PARTS: Final[dict[str, dict[str, tuple[frozenset[str], frozenset[str]]]]] = {
+    "handshake": {
+        "initiator": (_SIDE, _words("kem_seed")),
+        "responder": (_SIDE, _words("encapsulation_seed kem_shared_secret kem_ciphertext")),
+        "datagrams": (_words("initiation response"), _LATER),
+        "records": (_words("initiation response"), _LATER),
+    },
+    "cookie": {
+        "address": (_words("kind host port scope"), frozenset()),
+        "retry": (_words("initiation_counter index ephemeral_private datagram"), _words("kem_seed")),
+    },
 }
-"""Keys of the objects inside a handshake: those that are there, and those that may be."""
+"""Keys of the objects inside a vector: those that are there, and those that may be."""
 EXPECTS: Final[dict[str, frozenset[str]]] = {
-    "handshake-failure": frozenset((
-        "mac1", "length", "header", "reserved bits", "unknown type", "unknown index", "version", "suite", "not allowed",
-        "decrypt", "bad key", "sender index", "padding", "counter", "old counter", "reflection", "pairing closed",
-    )),
-    "linking-code-failure": _words("length alphabet checksum"),
-}  # fmt: skip
+    "linking-code-failure": _texts("length, alphabet, checksum"),
+    "format-failure": _texts(
+        "too short, trailing bytes, reserved bits, unknown value, out of range, wrong type, text, padding"
+    ),
+    "handshake-failure": _texts(
+        "mac1, length, header, reserved bits, unknown type, unknown index, version, suite, not allowed, decrypt, "
+        "bad key, sender index, padding, counter, old counter, reflection, pairing closed"
+    ),
+    "cookie-failure": _texts("decrypt, unknown index, header, reserved bits, length, mac2"),
+    "refusal-failure": _texts("mac1, unknown value, reserved bits, unknown index, length"),
+    "datagram-failure": _texts(
+        "decrypt, reserved bits, unknown type, unknown index, length, replay, old counter, exhausted"
+    ),
+    "record-failure": _texts("decrypt, epoch, unknown type, not allowed, truncated"),
+    "frame-failure": _texts("empty, unknown type, not here, malformed, no such channel, wrong class, violation"),
+    "airlink-failure": _texts(
+        "wrong channel, wrong way, length, out of range, unknown value, reserved bits, map, unknown number, mavlink"
+    ),
+    "map-failure": _texts(
+        "truncated, trailing, extension, never used, text, key type, key order, not finite, not canonical, too large, "
+        "not a map"
+    ),
+}
 """What a failure may expect: closed lists."""
+DIRECTIONS: Final = _texts("initiator to responder, responder to initiator")
+MESSAGES: Final = {
+    "handshake-failure": _words("initiation response finish"),
+    "cookie-failure": _texts("cookie reply, initiation"),
+}
 
 
 class VectorError(Exception):
@@ -71,16 +115,18 @@ def folder() -> Path:
 
 
 def check_vector(kind: str, vector: Vector) -> None:
-    """Refuse a vector with a key or an expectation that is not of its kind."""
+    """Refuse a vector with a key or a closed word that is not of its kind."""
     name = vector.get("name")
     if not isinstance(name, str) or not name:
         raise VectorError(f"{kind}: a vector without a name")
     _check_keys(f"{kind} {name}", vector, KEYS[kind], OPTIONAL.get(kind, frozenset()))
-    if kind in EXPECTS and vector["expect"] not in EXPECTS[kind]:
-        raise VectorError(f"{kind} {name}: {vector['expect']!r} is nothing to expect")
-    if kind == "handshake":
-        for part, (needed, allowed) in INNER.items():
-            _check_keys(f"{kind} {name} {part}", vector[part], needed, allowed)
+    for part, (needed, allowed) in PARTS.get(kind, {}).items():
+        _check_keys(f"{kind} {name} {part}", vector[part], needed, allowed)
+    closed = {"expect": EXPECTS.get(kind), "message": MESSAGES.get(kind)}
+    closed["direction"] = DIRECTIONS if "handshake" in KEYS[kind] else _words("up down both")
+    for key, words in closed.items():
+        if words and key in vector and vector[key] not in words:
+            raise VectorError(f"{kind} {name}: {vector[key]!r} is no {key}")
 
 
 def _check_keys(where: str, found: Vector, needed: frozenset[str], allowed: frozenset[str]) -> None:

@@ -41,14 +41,19 @@ def flip(data: bytes, at: int, bit: int = 0) -> bytes:
     return bytes(changed)
 
 
-def plain(value: Any) -> Any:
-    """Return ``value`` as JSON has it: bytes as hex."""
+def is_a(value: object, kind: Any) -> bool:
+    """Return isinstance, without the type checker's half knowledge of what a list holds."""
+    return isinstance(value, kind)
+
+
+def plain(value: Any, *, nil: bool = False) -> Any:
+    """Return ``value`` as JSON has it: bytes as hex, and keys without a value left out unless ``nil``."""
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items() if each is not None}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    if is_a(value, dict):
+        return {key: plain(each, nil=key == "value") for key, each in value.items() if nil or each is not None}
+    if is_a(value, list | tuple):
+        return [plain(each) for each in value]
     return value
 
 

@@ -1,0 +1,53 @@
+"""Inner frames that end a link (CH-1): authentic, but not allowed."""
+
+import struct
+from typing import Final
+
+from tests.tools.make_vectors import packets
+from tests.tools.make_vectors.base import Json
+
+_HEAD: Final = ">BBHI"
+_FRAMES: Final[dict[str, tuple[bytes, str]]] = {
+    "nothing": (b"", "empty"),
+    "type 0": (bytes((0, 0, 0, 0)), "unknown type"),
+    "type 15": (bytes((15, 0, 0, 0)), "unknown type"),
+    "type 255": (b"\xff" * 8, "unknown type"),
+    "pairing confirmation in a session": (packets.confirm(), "not here"),
+    "rekey request of the initiator": (bytes((5, 0, 0, 0)), "not here"),
+    "channel frame of one byte": (bytes((1,)), "malformed"),
+    "channel 0": (struct.pack(_HEAD, 1, 0, 1, 0), "no such channel"),
+    "channel 8": (struct.pack(_HEAD, 1, 8, 1, 0), "no such channel"),
+    "relay channel": (struct.pack(_HEAD, 1, 7, 0, 0) + b"datagram", "no such channel"),
+    "acknowledgement of the control channel": (struct.pack(">BBHIQ", 2, 1, 0, 0, 0), "wrong class"),
+    "bulk acknowledgement of the command channel": (struct.pack(">BBHIQQB", 10, 2, 1, 0, 0, 0, 0), "wrong class"),
+    "bulk offer on the video channel": (struct.pack(">BBHQ", 11, 4, 1, 1) + bytes(33), "wrong class"),
+    "control: lifetime 0": (struct.pack(">BBHII", 1, 1, 0, 0, 0) + b"x", "malformed"),
+    "control: header cut": (struct.pack(">BBHI", 1, 1, 1, 0), "malformed"),
+    "command: unknown flag": (struct.pack(">BBHII", 1, 2, 4, 0, 0) + b"x", "malformed"),
+    "command: header cut": (struct.pack(">BBHI", 1, 2, 0, 0), "malformed"),
+    "command: reply_to without ANSWER": (struct.pack(">BBHII", 1, 2, 0, 0, 5) + b"x", "violation"),
+    "command: answer to a request that was never sent": (struct.pack(">BBHII", 1, 2, 2, 0, 5) + b"x", "violation"),
+    "command: unit beyond the window": (struct.pack(">BBHII", 1, 2, 0, 65, 0) + b"x", "violation"),
+    "acknowledgement: reserved byte": (struct.pack(">BBHIQ", 2, 2, 1, 0, 0), "malformed"),
+    "acknowledgement of a unit that was never sent": (struct.pack(">BBHIQ", 2, 2, 0, 1, 0), "violation"),
+    "state: header cut": (struct.pack(">BBH", 1, 3, 1), "malformed"),
+    "stream: scheme 1": (struct.pack(">BBHIHH", 1, 4, 1, 0, 0, 1) + b"x", "malformed"),
+    "stream: header cut": (struct.pack(">BBHIH", 1, 4, 0, 0, 0), "malformed"),
+    "stream: no fragments": (struct.pack(">BBHIHH", 1, 4, 0, 0, 0, 0) + b"x", "violation"),
+    "stream: 4097 fragments": (struct.pack(">BBHIHH", 1, 4, 0, 0, 0, 4_097) + b"x", "violation"),
+    "stream: index is the count": (struct.pack(">BBHIHH", 1, 4, 0, 0, 2, 2) + b"x", "violation"),
+    "stream: an empty fragment of two": (struct.pack(">BBHIHH", 1, 4, 0, 0, 0, 2), "violation"),
+    "stream: a message of more than 1,048,576 bytes": (
+        struct.pack(">BBHIHH", 1, 4, 0, 0, 0, 4_096) + bytes(300), "violation"),
+    "bulk: chunk of a transfer that was never offered": (struct.pack(">BBHIQ", 1, 6, 1, 0, 0) + b"x", "violation"),
+    "bulk: header cut": (struct.pack(">BBHI", 1, 6, 1, 0), "malformed"),
+    "bulk accept of an offer that was never made": (struct.pack(">BBHQ", 12, 6, 1, 0), "violation"),
+    "bulk acknowledgement of a transfer that was never offered": (
+        struct.pack(">BBHIQQB", 10, 6, 1, 0, 0, 0, 0), "violation"),
+    "bulk offer: name is not UTF-8": (struct.pack(">BBHQ", 11, 6, 1, 1) + bytes(32) + b"\x01\xff", "malformed"),
+}  # fmt: skip
+
+
+def failures() -> list[Json]:
+    """Return frames of an initiator; each is the first that it sends after its proof."""
+    return [{"name": name, "frame": frame, "expect": expect} for name, (frame, expect) in _FRAMES.items()]
