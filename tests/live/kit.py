@@ -1,11 +1,14 @@
 """Nodes for tests: stores, pairs that know each other without a handshake, and what a test waits for."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial, wraps
 from pathlib import Path
+from typing import Any, ParamSpec
 
 import trio
+import trio.testing
 
 from nodes import Drone, Endpoint, Link, RemoteController, StateDir, Stores
 from nodes.drone import CarrierName
@@ -20,6 +23,7 @@ from protocols.link.config import LinkConfig
 from protocols.link.peers import PeerRecord, PeerState
 from specs.registry import Role
 
+P = ParamSpec("P")
 CARRIERS: tuple[CarrierName, ...] = ("udp", "tcp")
 LOOPBACK = Endpoint("127.0.0.1", 0)
 CLASSICAL = SUITES[3]
@@ -107,6 +111,16 @@ async def linked(
         where = await drone.listen(LOOPBACK, carrier)
         down = await rc.connect(pair.drone_id, where, carrier)
         yield Scene(drone, rc, where, pair, await drone.next_link(), down)
+
+
+def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test on a clock that jumps to the next deadline whenever everybody waits."""
+
+    @wraps(test)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        trio.run(partial(test, *args, **options), clock=trio.testing.MockClock(autojump_threshold=0))
+
+    return run
 
 
 async def echo(link: Link) -> None:

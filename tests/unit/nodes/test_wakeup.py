@@ -2,8 +2,10 @@ import trio
 import trio.testing
 
 from nodes.wakeup import Wakeup
+from tests.live.kit import virtual
 
 
+@virtual
 async def test_a_set_before_the_wait_is_remembered_once() -> None:
     wakeup = Wakeup()
     wakeup.set()
