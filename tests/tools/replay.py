@@ -117,8 +117,10 @@ class Party:
 class Initiating(Party):
     """The initiator of a handshake vector."""
 
-    def __init__(self, vector: Vector, *, stream: bool, bytewise: bool = False) -> None:
+    def __init__(self, vector: Vector, *, stream: bool, bytewise: bool = False, retry: Vector | None = None) -> None:
+        """``retry``: the keys and the index of a second attempt."""
         self.chain = chain_of(vector)
+        attempts = [*self.chain, {"initiator": retry}] if retry else self.chain
         self.packets = "records" if stream else "datagrams"
         pairing = "linking_code" in vector
         client = Client(
@@ -127,8 +129,8 @@ class Initiating(Party):
             peer=None if pairing else peer_record(vector, "responder"),
             code=LinkingCode(bytes.fromhex(vector["linking_code"])) if pairing else None,
             address=None if stream else PEER,
-            key_source=key_source(self.chain, "initiator"),
-            entropy=Entropy([each["initiator"]["index"] for each in self.chain]),
+            key_source=key_source(attempts, "initiator"),
+            entropy=Entropy([each["initiator"]["index"] for each in attempts]),
         )
         super().__init__(client, stream=stream, bytewise=bytewise)
 
@@ -144,10 +146,17 @@ class Initiating(Party):
 
     def _start(self, vector: Vector) -> list[bytes]:
         if self.now:
-            self.machine.handle_deadline(self.now)
-        else:
-            self.machine.start(self.now)
-        self.machine.add_counters(CounterBlock(vector["initiation_counter"], 1, b""), self.now)
+            return self.again(vector["initiation_counter"])
+        self.machine.start(self.now)
+        return self._count(vector["initiation_counter"])
+
+    def again(self, counter: int) -> list[bytes]:
+        """Let the deadline pass and give one more counter; return what is sent."""
+        self.machine.handle_deadline(self.now)
+        return self._count(counter)
+
+    def _count(self, counter: int) -> list[bytes]:
+        self.machine.add_counters(CounterBlock(counter, 1, b""), self.now)
         return self.settle()
 
 
@@ -188,3 +197,18 @@ class Responding(Party):
             for name in ("initiation", "proof"):
                 self.feed(bytes.fromhex(vector[self.packets][name]))
             self.now = REKEY_S
+
+
+def established(vector: Vector, direction: str, *, stream: bool, bytewise: bool = False) -> Party:
+    """Return the receiving end of a direction, with the vector's session up and its first packets exchanged."""
+    party: Initiating | Responding
+    if direction == "initiator to responder":
+        party = Responding(vector, stream=stream, bytewise=bytewise)
+        names = ["initiation", "proof"]
+    else:
+        party = Initiating(vector, stream=stream, bytewise=bytewise)
+        names = ["response", "answer"]
+    party.begin()
+    for name in names:
+        party.feed(bytes.fromhex(vector[party.packets][name]))
+    return party
