@@ -49,8 +49,9 @@ def _typings(letters: str) -> list[str]:
         grouped(letters).lower(),
         grouped(letters, " "),
         f"  {grouped(letters, ' - ')} ",
-        grouped(letters, "\u2010"),
-        grouped(letters, "\u2013"),
+        grouped(letters, "\t") + "\n",
+        grouped(letters, "\u00a0"),
+        *(grouped(letters, dash) for dash in "\u2010\u2011\u2013\u2014\u2212"),
         grouped(lookalikes),
         grouped(lookalikes.replace("I", "l").replace("O", "o")),
     ]
