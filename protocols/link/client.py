@@ -331,7 +331,7 @@ class Client(Machine):
             self._open(established, session, now)
         elif connection.is_open:
             connection.install(session, now)
-            connection.prove()
+            connection.prove(now)
 
     def _open(self, established: Established, session: Session, now: float) -> None:
         peer = self._peer
@@ -351,7 +351,7 @@ class Client(Machine):
         )
         self._connection = connection
         connection.announce(now - established.started_s)
-        connection.prove()
+        connection.prove(now)
 
     def _rekey_if_due(self, now: float) -> None:
         connection = self._connection

@@ -178,9 +178,9 @@ class Connection:
         if self._path and self._rival:
             self._queue_probes(self._path.contest(self._rival, self.opened_s))
 
-    def prove(self) -> None:
+    def prove(self, now: float) -> None:
         """Send at once on the key in use (LK-56)."""
-        self._queue_ping(self._ping_s)
+        self._queue_ping(now)
 
     def install(self, session: Session, now: float) -> Session | None:
         """Put the keys of a rekey to use; return a session that was dropped for it (LK-72)."""

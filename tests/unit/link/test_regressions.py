@@ -365,3 +365,11 @@ def test_racer_of_a_whole_handshake_does_not_get_the_endpoint(order: str) -> Non
     assert scene.drone.link.address == RC
     assert scene.rc.link.is_open
     talk(scene)
+
+
+def test_the_proof_of_a_rekey_does_not_spoil_the_round_trip() -> None:
+    """The ping that proves a key is timed from when it was sent (LK-56)."""
+    scene = datagram_link(FAST, settings=config(FAST, rekey_after_s=5.0))
+    scene.world.run_for(6.5)
+    assert scene.rc.link.stats().link.rekeys == 1
+    assert scene.rc.link.stats().rtt_s == pytest.approx(0.02, abs=0.001)
