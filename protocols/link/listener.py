@@ -10,7 +10,7 @@ from typing import Final
 
 from protocols import codec
 from protocols.crypto.keys import KeySource
-from protocols.crypto.suites import Suite
+from protocols.crypto.suites import SUITES, Suite
 from protocols.errors import PeerError
 from protocols.events import Alarm, AlarmKind
 from protocols.guards import cookie as guard
@@ -36,7 +36,10 @@ from specs.registry import (
 )
 
 _MACS_BYTES: Final = 2 * MAC_BYTES
-_MIN_INITIATION_BYTES: Final = INITIATION_HEADER_BYTES + _MACS_BYTES
+_MIN_INITIATION_BYTES: Final = min(
+    lengths(suite, kind).initiation for suite in SUITES.values() for kind in HandshakeKind
+)
+"""Whatever is shorter is none of any suite; so every answer is smaller than what it answers."""
 _LOAD_ALARM_S: Final = 10.0
 _LOAD_LASTS_S: Final = 2.0
 """Load mode goes on for so long after the last initiation above the limit: longer than the first retry takes."""

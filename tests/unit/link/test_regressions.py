@@ -14,7 +14,7 @@ from protocols.link.stream_server import StreamServer
 from protocols.pairing import LinkingCode
 from specs import inner
 from specs.registry import ChannelId, HandshakeKind, PacketType, Role
-from tests.helpers.forge import forge
+from tests.helpers.forge import forge, remac
 from tests.machines import (
     DRONE,
     EVE,
@@ -373,3 +373,19 @@ def test_the_proof_of_a_rekey_does_not_spoil_the_round_trip() -> None:
     scene.world.run_for(6.5)
     assert scene.rc.link.stats().link.rekeys == 1
     assert scene.rc.link.stats().rtt_s == pytest.approx(0.02, abs=0.001)
+
+
+def test_no_answer_is_longer_than_its_question() -> None:
+    """A short initiation with a right mac1 gets no cookie reply that is longer than it (LK-24, LK-60)."""
+    scene = datagram_scene(FAST, drone_settings=config(FAST, load_initiations_per_s=1.0))
+    public = scene.drone.device.keys["25519"].public
+    asked = bytearray()
+    for number in range(60):
+        header = forge(FAST, scene.rc.device.keys["25519"], public, sender=number + 1).datagram[:16]
+        for size in (0, 4, 100):
+            asked[:] = remac(header + bytes(size) + bytes(32), public)
+            before = len(scene.world.log)
+            scene.world.inject(bytes(asked), EVE, DRONE)
+            scene.world.settle()
+            assert sum(len(each.data) for each in scene.world.log[before:]) <= len(asked)
+    assert scene.drone.counts["cookies_sent"] > 0
