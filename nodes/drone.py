@@ -138,10 +138,9 @@ class Drone(Node):
         except trio.EndOfChannel:
             raise LinkClosedError("the drone has ended: no more links come up") from None
 
-    async def each_link(self) -> AsyncIterator[Link]:
-        """Yield links as they come up, until the drone ends."""
-        async for link in self._links_taken:
-            yield link
+    def each_link(self) -> AsyncIterator[Link]:
+        """Iterate over links as they come up, until the drone ends."""
+        return self._links_taken
 
     def handshake_counters(self) -> dict[str, int]:
         """Return what all ports together counted of handshakes, streams that ended included."""

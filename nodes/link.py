@@ -7,7 +7,7 @@ sender down and loses only what is unreliable.
 import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, Self
 
 import trio
 
@@ -74,25 +74,30 @@ class IncomingObject:
         self.end(BulkStatus.OK)
         return b"".join(parts)
 
-    async def chunks(self, prefix: bytes = b"") -> AsyncIterator[bytes]:
-        """Accept, and yield the bytes in order; call :meth:`end` with OK when they are stored.
+    def chunks(self, prefix: bytes = b"") -> AsyncIterator[bytes]:
+        """Accept, and iterate over the bytes in order; call :meth:`end` with OK when they are stored.
 
         ``prefix`` is what is here already from an earlier attempt. Ends after the whole hash was right;
         LinkClosedError when the link or the transfer ends before.
         """
         self._link.send_now(AcceptBulk(self.offer.channel, self.offer.transfer, prefix))
-        while True:
-            while self._chunks:
-                chunk = self._chunks.popleft()
-                self.received_bytes += len(chunk)
-                self._waiting_bytes -= len(chunk)
-                self._link.progress()
-                yield chunk
+        return _Chunks(self)
+
+    async def next_chunk(self) -> bytes | None:
+        """Return the next bytes after :meth:`chunks` has accepted; None after the last."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._chunks:
             if self._complete:
-                return
+                return None
             if self._status is not None or self._link.down is not None:
                 raise LinkClosedError(f"the transfer of {self.offer.size_bytes} bytes did not finish")
             await self._wakeup.wait()
+        chunk = self._chunks.popleft()
+        self.received_bytes += len(chunk)
+        self._waiting_bytes -= len(chunk)
+        self._link.progress()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return chunk
 
     def end(self, status: BulkStatus) -> None:
         """Confirm (OK), refuse or cancel."""
@@ -116,6 +121,22 @@ class IncomingObject:
     def is_full(self) -> bool:
         """Whether as many bytes wait to be taken as may."""
         return self._waiting_bytes > _MAX_WAITING_BYTES
+
+
+class _Chunks:
+    """No generator: whoever breaks out of the loop leaves nothing behind that must be closed."""
+
+    def __init__(self, incoming: IncomingObject) -> None:
+        self._incoming = incoming
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._incoming.next_chunk()
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
 
 
 class Link:
@@ -254,16 +275,14 @@ class Link:
         await trio.lowlevel.cancel_shielded_checkpoint()
         return message
 
-    def __aiter__(self) -> AsyncIterator[ChannelEvent | IncomingObject]:
-        return self._iterate()
+    def __aiter__(self) -> Self:
+        return self
 
-    async def _iterate(self) -> AsyncIterator[ChannelEvent | IncomingObject]:
-        while True:
-            try:
-                event = await self.receive()
-            except LinkClosedError:
-                return
-            yield event
+    async def __anext__(self) -> ChannelEvent | IncomingObject:
+        try:
+            return await self.receive()
+        except LinkClosedError:
+            raise StopAsyncIteration from None
 
     async def wait_down(self) -> LinkDown:
         """Wait for the end of the link and say why."""
