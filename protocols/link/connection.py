@@ -22,6 +22,7 @@ from protocols.errors import (
 from protocols.events import ChannelEvent, DownReason, Event, LinkDown, LinkUp, PeerMoved, Rekeyed, Sendable
 from protocols.guards.address import Address
 from protocols.link.config import LinkConfig
+from protocols.link.log import LinkLog
 from protocols.link.path import Path, Probe
 from protocols.link.session import DatagramSession, Session
 from protocols.link.state import CONNECTION, ConnectionEvent, ConnectionState, advance
@@ -81,6 +82,7 @@ class Connection:
         """When the link came up."""
         self._config = config
         self._emit = emit
+        self._log = LinkLog(key_id)
         self._state = ConnectionState.OPEN
         self._current = session
         self._previous: Session | None = None
@@ -305,10 +307,12 @@ class Connection:
             return session.open_untrusted(packet)
         except ReplayError:
             self._counters.replays += 1
+            self._log.dropped("replays", self._counters.replays, now)
             if self._path.is_validating and session is self._current and session.is_genuine_untrusted(packet):
                 self._path.on_genuine(address, len(packet), counter, now, newest=False)
         except DecryptError:
             self._counters.failed_opens += 1
+            self._log.dropped("failed_opens", self._counters.failed_opens, now)
         return None
 
     def _note_path(self, session: Session, packet: bytes, address: Address | None, now: float) -> None:

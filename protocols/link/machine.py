@@ -15,6 +15,7 @@ from protocols.errors import UsageError
 from protocols.events import Event, Job, PeerConfirmed, WorkNeeded
 from protocols.guards.address import Address
 from protocols.link.connection import Connection, Packet
+from protocols.link.log import LinkLog
 from protocols.link.stats import HandshakeCounters
 
 MachineEvent = tuple[Connection | None, Event]
@@ -29,6 +30,7 @@ class Machine(ABC):
         self._events: deque[MachineEvent] = deque()
         self.handshakes = HandshakeCounters()
         """Counters of handshakes; ``snapshot()`` them."""
+        self._log = LinkLog()
 
     # --- the pump's calls -----------------------------------------------------------------------
 
@@ -42,6 +44,7 @@ class Machine(ABC):
 
     def data_to_send(self, now: float, limit: int | None = None) -> list[Packet]:
         """Return what is to be sent now, at most ``limit`` packets, most urgent first."""
+        self._log.watch(self.handshakes, now)
         return list(islice(self._packets(now), limit))
 
     @abstractmethod
@@ -75,9 +78,11 @@ class Machine(ABC):
     # --- for subclasses -------------------------------------------------------------------------
 
     def _emit(self, event: Event) -> None:
+        self._log.event(event)
         self._events.append((None, event))
 
     def _emit_for(self, connection: Connection, event: Event) -> None:
+        self._log.event(event, connection.key_id)
         self._events.append((connection, event))
 
     def _post(self, work: Iterable[WorkNeeded]) -> None:
