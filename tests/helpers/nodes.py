@@ -131,7 +131,8 @@ class Node:
                     self._message(connection, message, now)
 
     def _take(self, connection: Connection | None, event: Event, now: float) -> None:
-        self.events.append((connection, event))
+        if not isinstance(event, WorkNeeded):  # a job holds its handshake, which should be gone with it
+            self.events.append((connection, event))
         match event:
             case WorkNeeded():
                 self.work.append(event.job)
