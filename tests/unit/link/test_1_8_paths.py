@@ -1,0 +1,331 @@
+"""specs/1-link.md, 1.8: liveness, roaming and its racers, the end (acceptance 6)."""
+
+from dataclasses import replace
+
+import pytest
+
+from protocols.crypto.suites import SUITES
+from protocols.events import DownReason, PeerMoved
+from protocols.guards.address import local_address
+from protocols.link.path import Path
+from specs.registry import CloseCode, PacketType
+from tests.machines import (
+    DRONE,
+    EVE,
+    RC,
+    Datagram,
+    Drbg,
+    Scene,
+    Tap,
+    commands,
+    config,
+    datagram_link,
+    offer,
+    say,
+    stream_link,
+    talk,
+)
+
+FAST = SUITES[4]
+ROAMED = local_address("rc roamed", 9)
+
+
+def racer(scene: Scene, *, lead_s: float = 0.004, drops: bool = False, relays: bool = False) -> Tap:
+    """Re-send what the RC sends from Eve's address, before it arrives; drop it too; relay what Eve is sent."""
+
+    def race(sent: Datagram) -> list[Datagram]:
+        if sent.source in {RC, ROAMED} and sent.data[0] == PacketType.DATA:
+            own = [] if drops else [replace(sent, delay_s=lead_s)]
+            return [replace(sent, source=EVE), *own]
+        if sent.target == EVE:
+            assert scene.drone.address
+            return [replace(sent, target=scene.rc.address or RC)] if relays else []
+        return [sent]
+
+    return race
+
+
+def moves(scene: Scene) -> tuple[int, int, int]:
+    counters = scene.drone.link.stats().link
+    return counters.moves, counters.moves_refused, counters.paths_unanswered
+
+
+def test_lk_80_keepalive_and_death() -> None:
+    """LK-80: pings keep a quiet link alive; 10 s without anything authenticated are its end, at each side."""
+    scene = datagram_link(FAST)
+    scene.world.run_for(100.0)
+    assert scene.rc.link.is_open
+    assert scene.drone.link.is_open
+    heard = scene.world.now
+    garbage = scene.world.sent_by(RC, PacketType.DATA)[-1]
+    scene.world.taps.append(lambda _: [])
+    for _ in range(40):  # replays, garbage and forged handshakes do not count
+        scene.world.inject(garbage, RC, DRONE)
+        scene.world.inject(garbage[:-1] + b"\0", RC, DRONE)
+        scene.world.inject(bytes(100), DRONE, RC)
+        scene.world.run_for(0.25)
+    scene.world.run_for(3.0)
+    for node in (scene.rc, scene.drone):
+        assert [down.reason for down in node.downs()] == [DownReason.TIMEOUT]
+    assert scene.world.now - heard < 14.0
+    assert scene.rc.machine.is_over
+    assert list(scene.drone.machine.connections()) == []
+
+
+@pytest.mark.parametrize("keepalive_s", [0.5, 3.0])
+def test_lk_80_times_are_configuration(keepalive_s: float) -> None:
+    """LK-80: a PING after each keep-alive time of silence; dead after the configured time."""
+    settings = config(FAST, keepalive_s=keepalive_s, dead_after_s=3.5)
+    scene = datagram_link(FAST, settings=settings)
+    before = scene.rc.link.stats().link.packets_sent
+    scene.world.run_for(9.05)
+    sent = scene.rc.link.stats().link.packets_sent - before
+    assert sent >= 2 * int(9 / keepalive_s) - 1  # its pings, and its pongs
+    scene.world.taps.append(lambda _: [])
+    at = scene.world.now
+    scene.world.run_until(scene.rc.downs)
+    assert scene.world.now - at <= 3.6
+
+
+def test_lk_80_on_streams() -> None:
+    """LK-80: the same on a stream that is open but silent."""
+    scene = stream_link(FAST)
+    scene.world.run_for(60.0)
+    assert scene.rc.link.is_open
+    scene.world.tamper = lambda *_: b""
+    scene.world.run_for(14.0)
+    assert {node.downs()[0].reason for node in (scene.rc, scene.drone)} <= {DownReason.TIMEOUT, DownReason.TRUNCATED}
+
+
+def test_lk_81_82_a_legitimate_roam() -> None:
+    """LK-81, LK-82: the endpoint moves when the challenge was answered and the old path was silent for 0.5 s."""
+    scene = datagram_link(FAST)
+    talk(scene)
+    scene.rc.address = ROAMED
+    start = scene.world.now
+    say(scene.rc.link, b"from elsewhere", start)
+    scene.world.run_for(0.4)
+    assert scene.drone.link.address == RC
+    assert commands(scene.drone)[-1] == b"from elsewhere"  # delivered at once; only the answers wait
+    scene.world.run_until(lambda: scene.drone.all(PeerMoved))
+    assert scene.world.now - start == pytest.approx(0.51, abs=0.02)
+    assert scene.drone.all(PeerMoved)[0].address == ROAMED == scene.drone.link.address
+    assert moves(scene) == (1, 0, 0)
+    scene.world.run_for(1.0)
+    talk(scene)
+
+
+def test_lk_81_a_roam_in_the_middle_of_a_transfer_and_back() -> None:
+    """LK-81: traffic goes on, nothing reliable is lost; later the RC comes back to its first address."""
+    scene = datagram_link(FAST)
+    thing = bytes(range(256)) * 4_000
+    offer(scene.drone.link, thing, scene.world.now)
+    scene.world.run_for(0.1)
+    scene.rc.address = ROAMED
+    scene.world.run_until(lambda: scene.rc.finished)
+    assert scene.rc.finished == [thing]
+    scene.rc.address = RC
+    scene.world.run_for(6.0)
+    assert scene.drone.link.address == RC
+    assert moves(scene)[0] == 2
+
+
+def test_lk_82_a_racer_does_not_get_the_endpoint() -> None:
+    """LK-82: who re-sends genuine datagrams faster is betrayed by the genuine ones that arrive after."""
+    for relays in (False, True):
+        scene = datagram_link(FAST)
+        talk(scene)
+        scene.world.taps.append(racer(scene, relays=relays))
+        for number in range(200):
+            say(scene.rc.link, b"%d" % number, scene.world.now)
+            scene.world.run_for(0.1)
+            assert scene.drone.link.address == RC
+        scene.world.settle()
+        assert commands(scene.drone)[1:] == [b"%d" % number for number in range(200)]
+        moved, refused, unanswered = moves(scene)
+        assert moved == unanswered == 0
+        assert refused >= 5
+        to_eve = sum(map(len, scene.world.sent_to(EVE)))
+        from_eve = sum(map(len, scene.world.sent_by(RC, PacketType.DATA)))
+        assert to_eve <= 3 * from_eve
+        assert to_eve < 1_000
+        assert scene.drone.downs() == []
+
+
+def test_lk_82_a_racer_of_a_silent_link() -> None:
+    """LK-82: even when only keep-alives travel."""
+    scene = datagram_link(FAST)
+    scene.world.taps.append(racer(scene, relays=True))
+    scene.world.run_for(60.0)
+    assert scene.drone.link.address == RC
+    assert moves(scene)[0] == 0
+    talk(scene)
+
+
+def test_lk_82_a_racer_against_the_initiator() -> None:
+    """LK-82: the rule is the same at both ends: the drone's datagrams, re-sent by another, move nothing."""
+    scene = datagram_link(FAST)
+
+    def race(sent: Datagram) -> list[Datagram]:
+        if sent.source == DRONE and sent.data[0] == PacketType.DATA:
+            return [replace(sent, source=EVE), replace(sent, delay_s=0.004)]
+        return [] if sent.target == EVE else [sent]
+
+    scene.world.taps.append(race)
+    for _ in range(50):
+        say(scene.drone.link, b"x", scene.world.now)
+        scene.world.run_for(0.1)
+    assert scene.rc.link.address == DRONE
+    assert scene.rc.link.stats().link.moves_refused > 0
+    talk(scene)
+
+
+def test_lk_82_a_racer_who_drops_is_a_path_and_loses_it_when_he_stops() -> None:
+    """Who really stands on the path, drops and relays, is a path; the session goes on, unread, and comes back."""
+    scene = datagram_link(FAST)
+    scene.world.taps.append(racer(scene, drops=True, relays=True))
+    for number in range(20):
+        say(scene.rc.link, b"%d" % number, scene.world.now)
+        scene.world.run_for(0.1)
+    assert scene.drone.link.address == EVE
+    talk(scene)
+    scene.world.taps.clear()
+    scene.world.run_for(3.0)
+    assert scene.drone.link.address == RC
+    talk(scene)
+    assert scene.rc.downs() == scene.drone.downs() == []
+
+
+def test_lk_83_a_racer_who_drops_and_does_not_answer_is_forgotten() -> None:
+    """LK-83: an unanswered candidate goes after 3 s, and none is looked at for 3 s."""
+    scene = datagram_link(FAST)
+    scene.world.taps.append(racer(scene, drops=True))
+    for _ in range(20):
+        say(scene.rc.link, b"x", scene.world.now)
+        scene.world.run_for(0.25)
+    assert scene.drone.link.address == RC
+    assert moves(scene) == (0, 0, 1)
+    to_eve = [each for each in scene.world.log if each.target == EVE]
+    assert 1 <= len(to_eve) <= 6
+    scene.world.taps.clear()
+    talk(scene)
+
+
+def test_lk_81_only_the_highest_counter_names_a_candidate() -> None:
+    """LK-81: late or doubled datagrams from elsewhere name nobody; nor does anything that does not verify."""
+    scene = datagram_link(FAST)
+    held = scene.rc.link.sessions[0].seal(b"\x0e")
+    talk(scene)
+    damaged = scene.rc.link.sessions[0].seal(b"\x0e")[:-1] + b"\0"
+    for data in (held, held, damaged, scene.world.sent_by(RC, PacketType.DATA)[-1]):
+        scene.world.inject(data, EVE, DRONE)
+    scene.world.run_for(2.5)
+    assert scene.world.sent_to(EVE) == []
+    assert moves(scene) == (0, 0, 0)
+
+
+A, B, C = (local_address(name) for name in "abc")
+
+
+def test_lk_81_82_83_path_by_itself() -> None:
+    """LK-81, LK-82, LK-83: one candidate at a time; 3 times what it sent; its own answer only; 3 s, 3 s."""
+    path = Path(A, Drbg("path"))
+    assert path.next_deadline() is None
+    assert path.handle_deadline(0.0) == (False, [])
+    to_b, to_a = path.on_genuine(B, 40, 7, 0.0, newest=True)
+    assert (to_b.address, to_a.address) == (B, A)
+    assert to_b.token != to_a.token
+    assert path.on_genuine(C, 40, 8, 0.0, newest=True) == []
+    assert path.on_genuine(A, 40, 6, 0.1, newest=False) == []  # older than what named B: no sign of life
+    assert path.is_validating
+    for token, address in ((to_b.token, C), (to_b.token, A), (to_a.token, B), (bytes(8), B)):
+        assert not path.on_response(token, address)
+    assert path.handle_deadline(0.49) == (False, [])
+    _, again = path.handle_deadline(0.5)
+    assert again == [to_b]
+    assert path.handle_deadline(1.0) == (False, [])  # 132 would be more than three times 40
+    path.on_genuine(B, 40, 9, 1.1, newest=True)
+    assert path.handle_deadline(1.5) == (False, [to_b])
+    path.on_response(to_b.token, B)
+    assert path.next_deadline() == 0.5
+    assert path.handle_deadline(1.6) == (True, [])
+    assert path.address == B
+    to_c = path.on_genuine(C, 100, 10, 2.0, newest=True)[0]
+    path.on_response(to_c.token, C)
+    path.on_genuine(B, 40, 11, 2.1, newest=True)
+    assert (path.address, path.moves_refused, path.is_validating) == (B, 1, False)
+    assert path.on_genuine(C, 100, 12, 5.0, newest=True) == []
+    assert path.on_genuine(C, 100, 13, 5.2, newest=True) != []
+    path.handle_deadline(8.3)
+    assert (path.unanswered, path.is_validating) == (1, False)
+    assert path.on_genuine(C, 100, 14, 11.2, newest=True) == []
+    assert path.on_response(to_c.token, C) is False
+
+
+@pytest.mark.parametrize("winner", ["home", "away", "nobody"])
+def test_contested_path_by_itself(winner: str) -> None:
+    """Two addresses sent one initiation: the first token that is answered, from wherever, decides; else the first."""
+    path = Path(A, Drbg("path"))
+    away, home = path.contest(B, 0.0)
+    assert (away.address, home.address) == (B, A)
+    path.on_genuine(A, 40, 0, 0.1, newest=True)
+    path.on_genuine(B, 40, 1, 0.1, newest=True)
+    assert path.is_validating
+    assert not path.on_response(bytes(8), B)
+    if winner == "home":
+        assert not path.on_response(home.token, B)
+        assert (path.address, path.moves_refused, path.is_validating) == (A, 1, False)
+    elif winner == "away":
+        assert path.on_response(away.token, A)
+        assert (path.address, path.is_validating) == (B, False)
+    else:
+        assert path.handle_deadline(0.5)[1] == [away, home]
+        for at in (1.0, 1.5, 2.0):
+            path.handle_deadline(at)
+        assert path.handle_deadline(3.0) == (False, [])
+        assert (path.address, path.unanswered) == (A, 1)
+
+
+@pytest.mark.parametrize("carrier", ["datagrams", "stream"])
+@pytest.mark.parametrize("code", list(CloseCode))
+def test_lk_84_close(carrier: str, code: CloseCode) -> None:
+    """LK-84: authenticated, with its code; nothing is said after it by either side."""
+    scene = datagram_link(FAST) if carrier == "datagrams" else stream_link(FAST)
+    for number in range(30):
+        say(scene.rc.link, b"%d" % number, scene.world.now)
+    scene.rc.link.close(code)
+    scene.world.settle()
+    expected = DownReason.REPLACED if code is CloseCode.REPLACED else DownReason.PEER_CLOSED
+    assert [(down.reason, down.code) for down in scene.drone.downs()] == [(expected, code)]
+    assert [down.reason for down in scene.rc.downs()] == [DownReason.CLOSED]
+    assert commands(scene.drone) == []
+    before = scene.rc.link.stats().link.packets_sent, scene.drone.link.stats().link.packets_sent
+    scene.world.run_for(30.0)
+    assert (scene.rc.link.stats().link.packets_sent, scene.drone.link.stats().link.packets_sent) == before
+    assert scene.rc.machine.is_over
+    assert scene.rc.link.next_packet(scene.world.now) is None
+    assert scene.rc.link.next_deadline() is None
+
+
+def test_lk_84_a_forged_close_is_nothing() -> None:
+    """LK-84: a close that nobody sealed, replayed from another link, or reflected, ends nothing."""
+    scene, other = datagram_link(FAST), datagram_link(FAST, seed="other")
+    other.rc.link.close()
+    other.world.settle()
+    close = other.world.sent_by(RC, PacketType.DATA)[-1]
+    index = scene.drone.link.sessions[0].index.to_bytes(4, "big")
+    for data in (close, close[:4] + index + close[8:], b"\4\0\0\0" + index + bytes(8) + b"\x08\0\0\0" + bytes(16)):
+        scene.world.inject(data, RC, DRONE)
+    scene.world.settle()
+    talk(scene)
+
+
+def test_abort_says_nothing() -> None:
+    """The client gives up before the link is up, or ends it without a word."""
+    scene = datagram_link(FAST)
+    before = len(scene.world.log)
+    scene.rc.client.abort(DownReason.REFUSED)
+    scene.world.settle()
+    assert [down.reason for down in scene.rc.downs()] == [DownReason.REFUSED]
+    assert len(scene.world.log) == before
+    assert scene.rc.machine.is_over
