@@ -131,6 +131,7 @@ class Initiator:
         self._remote = remote
         self._psk = psk
         self._mac_key = guard.mac1_key(mac_secret)
+        self._reply_key = guard.response_mac1_key(psk) if remote else self._mac_key
         self._key_source = key_source
         self._new_index = new_index
         self._counters = counters
@@ -146,6 +147,7 @@ class Initiator:
         self._tries = 0
         self._retry_at_s: float | None = None
         self._started_s = 0.0
+        self._last_index = 0
         self.hint: RefusalCode | None = None
         self.work: deque[WorkNeeded] = deque()
         self.outgoing: deque[bytes] = deque()
@@ -241,7 +243,8 @@ class Initiator:
             return
         self._advance(InitiatorEvent.COUNTER)
         self._tries += 1
-        offer, index = self._offer, self._new_index()
+        offer = self._offer
+        index = self._last_index = self._new_index()
         state = HandshakeState(
             offer.noise(),
             initiator=True,
@@ -274,7 +277,7 @@ class Initiator:
         offer, attempt = self._offer, self._attempt
         expected = lengths(offer.suite, offer.kind).response if offer else 0
         try:
-            body = self._framing.open_reply_untrusted(packet, self._mac_key)
+            body = self._framing.open_reply_untrusted(packet, self._reply_key)
             header = codec.parse_untrusted(RESPONSE_HEADER, body[:REPLY_HEADER_BYTES])
         except PeerError:
             self._stats.malformed += 1
@@ -365,7 +368,7 @@ class Initiator:
         except AerolinkError:
             self._stats.wrong_mac1 += 1
         else:
-            if self._attempt and refused.receiver == self._attempt.index:
+            if refused.receiver == self._last_index:
                 self.hint = refused.code
 
     def _post(self, job: AnyJob) -> None:
