@@ -76,9 +76,9 @@ def pair_secret_info(initiator: bytes, responder: bytes, roles: tuple[Role, Role
 
 
 class PairingWindow:
-    """The time in which one code may be used, and the tries that it has left (PR-4, PR-20 f.)."""
+    """The time in which one code may be used, the tries that it has left, and who used it (PR-4, PR-20 f., PR-32)."""
 
-    __slots__ = ("_psk0", "code", "expires_s", "tries_left")
+    __slots__ = ("_psk0", "claimed_by", "code", "expires_s", "tries_left")
 
     def __init__(
         self, code: LinkingCode, now: float, lifetime_s: float = CODE_LIFETIME_S, tries: int = CODE_TRIES
@@ -86,6 +86,8 @@ class PairingWindow:
         self.code: Final = code
         self.expires_s: Final = now + lifetime_s
         self.tries_left = tries
+        self.claimed_by: bytes | None = None
+        """Key id of the device that was stored with this code: no other one may use it."""
         self._psk0: Final = code.psk0()
 
     @property
@@ -97,7 +99,16 @@ class PairingWindow:
         """Whether a pairing may still begin or finish."""
         return now < self.expires_s and self.tries_left > 0
 
+    def admits(self, key_id: bytes) -> bool:
+        """Whether a device may use the code: anyone at first, then only the one that did (PR-32)."""
+        return self.claimed_by in {None, key_id}
+
     def count_refused_try(self) -> bool:
         """Count a try that was refused; True when it was the last and the code has ended."""
         self.tries_left -= 1
         return self.tries_left == 0
+
+    def finish(self, key_id: bytes) -> None:
+        """End the code when the device that used it has proven its first session (PR-32)."""
+        if self.claimed_by == key_id:
+            self.tries_left = 0

@@ -37,6 +37,11 @@ def mac1_key(secret_or_public: bytes) -> bytes:
     return hkdf_sha256(secret_or_public, b"", b"mac1", _KEY_BYTES)
 
 
+def response_mac1_key(pair_secret: bytes) -> bytes:
+    """The key of mac1 in the response of a session: only the paired peers know it (LK-20)."""
+    return hkdf_sha256(pair_secret, b"", b"mac1 response", _KEY_BYTES)
+
+
 def mac1(key: bytes, message: Buffer) -> bytes:
     """The first MAC, over the message up to where it stands."""
     return hmac_sha256(key, bytes(message), MAC_BYTES)

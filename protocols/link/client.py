@@ -36,7 +36,8 @@ from specs.registry import (
 )
 
 _REKEY_AGAIN_S: Final = 5.0
-_FINISH_AGAIN_S: Final = (1.0, 2.0, 3.0)
+_FINISH_AGAIN_S: Final = (1.0, 2.0, 3.0, *[5.0] * 11)
+"""Waits after each message 3: a person at the other end may be asked (PR-33)."""
 
 
 @dataclass(slots=True)
@@ -134,7 +135,8 @@ class Client(Machine):
     # --- the pump's calls -----------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float, address: Address | None = None) -> None:
-        if self._over:
+        already_over = self.is_over
+        if already_over:
             return
         if self._framing.datagram:
             try:
@@ -324,7 +326,7 @@ class Client(Machine):
             epoch=epoch, now=now,
         )  # fmt: skip
         if established.finish is not None:
-            wait = _FINISH_AGAIN_S[0] if self._framing.datagram else self._config.handshake_deadline_s
+            wait = _FINISH_AGAIN_S[0] if self._framing.datagram else sum(_FINISH_AGAIN_S)
             self._tail = _PairingTail(established, session, 0, now + wait)
             self._outgoing.append((established.finish, self._address))
         elif connection is None:

@@ -19,7 +19,18 @@ from protocols.errors import (
     ReplayError,
     UsageError,
 )
-from protocols.events import ChannelEvent, DownReason, Event, LinkDown, LinkUp, PeerMoved, Rekeyed, Sendable
+from protocols.events import (
+    Alarm,
+    AlarmKind,
+    ChannelEvent,
+    DownReason,
+    Event,
+    LinkDown,
+    LinkUp,
+    PeerMoved,
+    Rekeyed,
+    Sendable,
+)
 from protocols.guards.address import Address
 from protocols.link.config import LinkConfig
 from protocols.link.log import LinkLog
@@ -62,12 +73,12 @@ class Connection:
         role: Role,
         initiator: bool,
         address: Address | None,
-        rival: Address | None = None,
+        rivals: tuple[Address, ...] = (),
         entropy: Callable[[int], bytes],
         emit: Callable[["Connection", Event], None],
         now: float,
     ) -> None:
-        """``rival``: another address that sent the very same initiation; the path is decided by a challenge."""
+        """``rivals``: other addresses that sent the very same initiation; challenges decide the path (LK-83)."""
         self.key_id: Final = key_id
         """The peer."""
         self.role: Final = role
@@ -88,7 +99,7 @@ class Connection:
         self._previous: Session | None = None
         self._previous_until_s: float | None = None
         self._path = None if address is None else Path(address, entropy)
-        self._rival = rival
+        self._rivals = rivals
         self._urgent: deque[tuple[bytes, Address | None]] = deque()
         self._counters = LinkCounters()
         self._heard_s = now
@@ -177,8 +188,8 @@ class Connection:
     def announce(self, handshake_s: float) -> None:
         """Report the link as up."""
         self._emit(self, LinkUp(self.key_id, self.role, self.suite.name, handshake_s, self.binding))
-        if self._path and self._rival:
-            self._queue_probes(self._path.contest(self._rival, self.opened_s))
+        if self._path:
+            self._queue_probes(self._path.open(self._rivals, self.opened_s, None))
 
     def prove(self, now: float) -> None:
         """Send at once on the key in use (LK-56)."""
@@ -190,8 +201,6 @@ class Connection:
         self._previous, self._current = self._current, session
         self._previous_until_s = now + OLD_KEY_RECEIVES_S if self._path else None
         self.rekey_requested = False  # a request that crossed this handshake asked for what is done
-        if self._path:
-            self._path.forget_candidate()
         self._counters.rekeys += 1
         self._emit(self, Rekeyed(self._counters.rekeys))
         return dropped
@@ -208,7 +217,7 @@ class Connection:
         """
         if self._state is not ConnectionState.OPEN or not session.usable(now):
             return False
-        frame = self._open_untrusted(session, packet, address, now)
+        frame = self._open_untrusted(session, packet, now)
         if frame is None:
             return False
         self.deliver_untrusted(session, frame, packet, address, now)
@@ -298,21 +307,19 @@ class Connection:
 
     # --- inner frames ---------------------------------------------------------------------------
 
-    def _open_untrusted(self, session: Session, packet: bytes, address: Address | None, now: float) -> bytes | None:
-        if self._path is None or address is None:
+    def _open_untrusted(self, session: Session, packet: bytes, now: float) -> bytes | None:
+        if self._path is None:
             return session.open_untrusted(packet)
-        assert isinstance(session, DatagramSession)  # noqa: S101  # a path exists on datagram carriers only
-        counter = int.from_bytes(packet[8:DATA_HEADER_BYTES], "big")
         try:
             return session.open_untrusted(packet)
         except ReplayError:
             self._counters.replays += 1
             self._log.dropped("replays", self._counters.replays, now)
-            if self._path.is_validating and session is self._current and session.is_genuine_untrusted(packet):
-                self._path.on_genuine(address, len(packet), counter, now, newest=False)
         except DecryptError:
             self._counters.failed_opens += 1
             self._log.dropped("failed_opens", self._counters.failed_opens, now)
+            if session.failed_opens == self._config.rekey_after_failed_opens:
+                self._emit(self, Alarm(AlarmKind.KEY_UNDER_ATTACK, f"{session.failed_opens} on one key"))
         return None
 
     def _note_path(self, session: Session, packet: bytes, address: Address | None, now: float) -> None:
@@ -322,7 +329,8 @@ class Connection:
         assert isinstance(session, DatagramSession)  # noqa: S101
         counter = int.from_bytes(packet[8:DATA_HEADER_BYTES], "big")
         newest = counter == session.window.highest
-        self._queue_probes(self._path.on_genuine(address, len(packet), counter, now, newest=newest))
+        rtt_s = self._channels.rtt_s
+        self._queue_probes(self._path.on_genuine(address, len(packet), now, newest=newest, rtt_s=rtt_s))
 
     def _frame_untrusted(self, frame: bytes, address: Address | None, now: float) -> None:
         if not frame:
@@ -357,8 +365,8 @@ class Connection:
 
     def _on_path_response(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         response = codec.parse_untrusted(inner.PATH_RESPONSE, frame)
-        if self._path and address is not None:
-            self._moved(self._path.on_response(response.data, address))
+        if self._path:
+            self._moved(self._path.on_response(response.data, now))
 
     def _on_close(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         close = codec.parse_untrusted(inner.CLOSE, frame)

@@ -21,6 +21,7 @@ from protocols.link.connection import Connection, Packet
 from protocols.link.framing import DatagramFraming
 from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
 from protocols.link.machine import earliest
+from protocols.link.path import MAX_RIVALS
 from protocols.link.responder import Pending
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
@@ -60,6 +61,8 @@ class Listener(ServerMachine):
         self._jar = guard.CookieJar(entropy)
         self._load = TokenBucket(config.load_initiations_per_s, max(1.0, config.load_initiations_per_s))
         self._sources = SourceLimiter(config.source_initiations_per_s, config.source_initiations_burst)
+        self._proven_sources = SourceLimiter(config.source_initiations_per_s, config.source_initiations_burst)
+        """Of those that own their address; whoever only writes it on his datagrams cannot use this up."""
         self._load_until_s = float("-inf")
         self._load_alarm_s = float("-inf")
         self._by_index: dict[int, tuple[Connection, Session]] = {}
@@ -167,24 +170,26 @@ class Listener(ServerMachine):
         """Ask load, cookie, rate and cache, in this order (LK-22 to LK-26)."""
         if not self._load.allow(now):
             self._load_until_s = now + _LOAD_LASTS_S
-        if now < self._load_until_s:
-            if now >= self._load_alarm_s + _LOAD_ALARM_S:
-                self._load_alarm_s = now
-                self._emit(Alarm(AlarmKind.LOAD_MODE, "more initiations than the limit"))
+        loaded = now < self._load_until_s
+        if loaded and now >= self._load_alarm_s + _LOAD_ALARM_S:
+            self._load_alarm_s = now
+            self._emit(Alarm(AlarmKind.LOAD_MODE, "more initiations than the limit"))
+        source = source_key(address)
+        if loaded or not self._sources.allow(source, now):
             if not self._jar.verify_mac2(data[:-MAC_BYTES], data[-MAC_BYTES:], address, now):
                 self.handshakes.wrong_mac2 += 1
                 self._send_cookie(header, data, mac_key, address, now)
                 return False
-        if not self._sources.allow(source_key(address), now):
-            self.handshakes.rate_limited += 1
-            return False
+            if not self._proven_sources.allow(source, now):
+                self.handshakes.rate_limited += 1
+                return False
         twin = self._responder.by_tag(_tag(data))
         if twin is not None:
             self.handshakes.duplicates += 1
-            if address != twin.address:
-                twin.rival = address
+            if address not in {twin.address, *twin.rivals} and len(twin.rivals) < MAX_RIVALS:
+                twin.rivals.append(address)
             if twin.response is not None:
-                self._responder.outgoing.append((twin.response, address))
+                self._responder.reply(twin.response, address)
             return False
         return True
 
@@ -192,11 +197,11 @@ class Listener(ServerMachine):
         sealed = guard.make_reply(mac_key, _tag(data), self._jar.cookie(address, now), self._entropy(COOKIE_SALT_BYTES))
         reply = codec.build(COOKIE_REPLY, CookieReply(header.sender, sealed.salt, sealed.sealed))
         self.handshakes.cookies_sent += 1
-        self._responder.outgoing.append((reply, address))
+        self._responder.reply(reply, address)
 
     def _refuse(self, code: RefusalCode, header: InitiationHeader, mac_key: bytes, address: Address) -> None:
         self.handshakes.refused += 1
-        self._responder.outgoing.append((self._framing.refused(code, header.sender, mac_key), address))
+        self._responder.reply(self._framing.refused(code, header.sender, mac_key), address)
 
     # --- message 3, data ------------------------------------------------------------------------
 
@@ -212,7 +217,7 @@ class Listener(ServerMachine):
         if not guard.verify_mac1(pending.mac_key, data[:-MAC_BYTES], data[-MAC_BYTES:]):
             self.handshakes.wrong_mac1 += 1
             return
-        self._responder.finish(pending, data[REPLY_HEADER_BYTES:-MAC_BYTES])
+        self._responder.finish(pending, data[REPLY_HEADER_BYTES:-MAC_BYTES], now)
 
     def _data_untrusted(self, data: bytes, address: Address, now: float) -> None:
         if len(data) < DATA_HEADER_BYTES + TAG_BYTES or any(data[1:4]):

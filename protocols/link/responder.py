@@ -47,6 +47,8 @@ from specs.datagram import RESPONSE_HEADER, InitiationHeader, ReplyHeader
 from specs.registry import PAIR_SECRET_BYTES, HandshakeKind, RefusalCode
 
 Outgoing = tuple[bytes, Address | None]
+_MAX_OUTGOING: Final = 256
+"""Answers that wait for the carrier: a flood while it cannot send must not fill our memory."""
 
 _REFUSAL_ALARMS: Final = (
     (RevokedError, AlarmKind.REVOKED_PEER),
@@ -75,8 +77,10 @@ class Pending:
     """Where the initiation came from, and the answer went."""
     created_s: float
     """When."""
-    rival: Address | None = None
-    """Another address that the very same initiation came from, last."""
+    expires_s: float
+    """When it is forgotten."""
+    rivals: list[Address] = field(default_factory=list[Address])
+    """Other addresses that the very same initiation came from."""
     tag: bytes = b""
     """The initiation's mac1 (datagrams): finds duplicates."""
     expected_key_id: bytes | None = None
@@ -98,6 +102,8 @@ class Pending:
     """Transport keys, unproven."""
     binding: bytes = b""
     """Channel binding, once the keys exist."""
+    reply_key: bytes = field(default=b"", repr=False)
+    """Session: for mac1 of the response, once the pair secret is known."""
     pair_secret: bytes = field(default=b"", repr=False)
     """Pairing: 32 bytes, once message 3 was read."""
     job: AnyJob | None = field(default=None, repr=False)
@@ -129,8 +135,6 @@ class Responder:
         self._by_index: dict[int, Pending] = {}
         self._by_tag: dict[bytes, Pending] = {}
         self._per_source: dict[bytes, int] = {}
-        self._floors: dict[bytes, int] = {}
-        """Counters confirmed by this machine, by key id: the directory may not have written them yet."""
         self.outgoing: deque[Outgoing] = deque()
 
     def __len__(self) -> int:
@@ -176,7 +180,8 @@ class Responder:
         self._make_room(address, now)
         self._attempts += 1
         pending = Pending(
-            self._attempts, offer, header, self._new_index(), mac_key, noise, address, now,
+            self._attempts, offer, header, self._new_index(), mac_key, noise, address,
+            created_s=now, expires_s=now + self._config.handshake_deadline_s,
             tag=tag, expected_key_id=expected_key_id, epoch=epoch, window=psk0,
         )  # fmt: skip
         self._by_attempt[pending.attempt] = pending
@@ -218,6 +223,12 @@ class Responder:
         pending = self._by_attempt.get(attempt)
         if pending is None:
             return
+        if not pending.window and record is not None and record.initiation_counter >= pending.counter:
+            # Before any other word: a replay learns nothing, and says nothing of who sent it.
+            self._stats.stale_counters += 1
+            self._alarm(AlarmKind.STALE_COUNTER, pending)
+            self._drop(pending)
+            return
         refusal = self._objection(pending, record, now)
         if refusal is not None:
             self.reject(attempt, refusal, now)
@@ -231,16 +242,14 @@ class Responder:
             )  # fmt: skip
         elif record is None:
             raise UsageError("a session is accepted with the peer's record")
-        elif max(record.initiation_counter, self._floors.get(pending.key_id, 0)) >= pending.counter:
-            self._stats.stale_counters += 1
-            self._alarm(AlarmKind.STALE_COUNTER, pending)
-            self._drop(pending)
         else:
             self._write_second(pending, record)
 
     def _objection(self, pending: Pending, record: PeerRecord | None, now: float) -> PolicyError | None:
         if pending.window is not None and not pending.window.is_open(now):
             return NotPairedError("the linking code has ended")
+        if pending.window is not None and not pending.window.admits(pending.key_id):
+            return NotPairedError("another device has used this linking code")
         if record is None:
             return None if pending.window else NotPairedError("no record of this peer")
         if record.state is PeerState.REVOKED:
@@ -264,14 +273,28 @@ class Responder:
             if pending.window.count_refused_try():
                 self._alarm(AlarmKind.PAIRING_TRIES_USED, pending)
         packet = self._framing.refused(RefusalCode.NOT_ALLOWED, pending.header.sender, pending.mac_key)
-        self.outgoing.append((packet, pending.address))
+        self.reply(packet, pending.address)
         self._drop(pending)
+
+    def abandon(self, attempt: int) -> None:
+        """Drop an attempt that cannot be decided (a store did not answer): silence, and no try (PR-20)."""
+        pending = self._by_attempt.get(attempt)
+        if pending is not None:
+            self._drop(pending)
+
+    def reply(self, packet: bytes, address: Address | None) -> None:
+        """Queue an answer; what does not fit is dropped, since whoever asked will ask again."""
+        if len(self.outgoing) < _MAX_OUTGOING:
+            self.outgoing.append((packet, address))
+        else:
+            self._stats.replies_dropped += 1
 
     # --- message 2 ------------------------------------------------------------------------------
 
     def _write_second(self, pending: Pending, record: PeerRecord) -> None:
         self._move(pending, PendingEvent.ACCEPT)
         pending.noise.set_psk(PSK_POSITION[pending.offer.kind], record.pair_secret)
+        pending.reply_key = guard.response_mac1_key(record.pair_secret)
 
         def step(noise: HandshakeState) -> tuple[bytes, SessionKeys]:
             message = noise.write_message(response_payload(pending.index))
@@ -298,15 +321,15 @@ class Responder:
 
     def _answer(self, pending: Pending, message: bytes) -> None:
         header = codec.build(RESPONSE_HEADER, ReplyHeader(pending.index, pending.header.sender))
-        pending.response = self._framing.reply(header + message, pending.mac_key)
-        self.outgoing.append((pending.response, pending.address))
+        pending.response = self._framing.reply(header + message, pending.reply_key or pending.mac_key)
+        self.reply(pending.response, pending.address)
 
     # --- message 3 (pairing) --------------------------------------------------------------------
 
-    def finish(self, pending: Pending, message: bytes) -> None:
+    def finish(self, pending: Pending, message: bytes, now: float) -> None:
         """Read message 3 (a job), or answer a repeated one with the confirmation again (PR-33)."""
         if pending.state is PendingState.CONFIRMED:
-            self._confirm_pairing(pending)
+            self._confirm_pairing(pending, now)
         elif pending.state is PendingState.ANSWERED and pending.offer.kind is HandshakeKind.PAIRING:
             self._move(pending, PendingEvent.FINISH)
             self._stats.public_key_jobs += 1
@@ -323,6 +346,8 @@ class Responder:
         keys, pending.pair_secret = result
         self._use(pending, keys, now)
         self._move(pending, PendingEvent.READ_FINISH)
+        if pending.window is not None:
+            pending.expires_s = max(pending.expires_s, pending.window.expires_s)  # a person may be asked
         if self._identify(pending):
             self._ask(pending)
 
@@ -332,12 +357,12 @@ class Responder:
         if pending is None:
             return
         self._move(pending, PendingEvent.STORED)
-        pending.created_s = now  # a fresh deadline for repeated message 3s
-        self._by_attempt.move_to_end(attempt)  # the oldest deadline stands first
+        pending.expires_s = now + self._config.handshake_deadline_s  # for repeated message 3s
+        if pending.window is not None:
+            pending.window.claimed_by = pending.key_id
         self._stats.paired += 1
-        self._floors.pop(pending.key_id, None)  # pairing heals a lost counter file (PR-12)
         self._drop_void(pending)
-        self._confirm_pairing(pending)
+        self._confirm_pairing(pending, now)
 
     def _drop_void(self, pairing: Pending) -> None:
         """Drop what was answered with the pair secret before: sessions, and older pairings of this key (PR-35)."""
@@ -346,10 +371,10 @@ class Responder:
             if other.key_id == pairing.key_id and older:
                 self._drop(other)
 
-    def _confirm_pairing(self, pending: Pending) -> None:
-        if pending.session is not None:
+    def _confirm_pairing(self, pending: Pending, now: float) -> None:
+        if pending.session is not None and pending.session.usable(now):
             frame = codec.build(inner.PAIRING_CONFIRM, inner.PairingConfirm())
-            self.outgoing.append((pending.session.seal(frame), pending.address))
+            self.reply(pending.session.seal(frame), pending.address)
 
     # --- proof and end --------------------------------------------------------------------------
 
@@ -357,7 +382,6 @@ class Responder:
         """Forget a session handshake whose keys a transport message has proven; older ones of the peer go too."""
         self._move(pending, PendingEvent.TRANSPORT)
         self._stats.confirmed += 1
-        self._floors[pending.key_id] = pending.counter
         for other in list(self._by_attempt.values()):
             if other.key_id == pending.key_id and other.counter <= pending.counter:
                 self._drop(other)
@@ -387,14 +411,13 @@ class Responder:
         return True
 
     def next_deadline(self) -> float | None:
-        """Return when the oldest pending handshake expires."""
-        oldest = next(iter(self._by_attempt.values()), None)
-        return None if oldest is None else oldest.created_s + self._config.handshake_deadline_s
+        """Return when the next pending handshake expires."""
+        return min((pending.expires_s for pending in self._by_attempt.values()), default=None)
 
     def handle_deadline(self, now: float) -> None:
         """Forget what was never confirmed (LK-27)."""
         for pending in list(self._by_attempt.values()):
-            if now >= pending.created_s + self._config.handshake_deadline_s:
+            if now >= pending.expires_s:
                 if pending.state is not PendingState.CONFIRMED:
                     self._stats.expired += 1
                 self._drop(pending)

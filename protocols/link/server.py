@@ -92,6 +92,10 @@ class ServerMachine(Machine):
         """Refuse an identified peer."""
         self._responder.reject(attempt, reason, now)
 
+    def abandon(self, attempt: int) -> None:
+        """Drop an attempt that the node cannot decide: silence, and no try."""
+        self._responder.abandon(attempt)
+
     def pairing_stored(self, attempt: int, now: float) -> None:
         """The peer is stored as pending (PR-30)."""
         self._responder.pairing_stored(attempt, now)
@@ -156,6 +160,8 @@ class ServerMachine(Machine):
         self._responder.confirm(pending)
         connection = self._establish(pending, session, address, now)
         self._confirmed(connection, pending.counter)
+        if self._window is not None:
+            self._window.finish(pending.key_id)
         connection.deliver_untrusted(session, frame, packet, address, now)
 
     def _may_establish(self, pending: Pending) -> bool:  # noqa: ARG002
@@ -176,7 +182,7 @@ class ServerMachine(Machine):
             role=self._config.roles[0],
             initiator=False,
             address=address,
-            rival=pending.rival,
+            rivals=tuple(pending.rivals),
             entropy=self._entropy,
             emit=self._emit_for,
             now=now,

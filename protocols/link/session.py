@@ -113,14 +113,6 @@ class DatagramSession(_KeyPair):
         self.received += 1
         return frame
 
-    def is_genuine_untrusted(self, packet: bytes) -> bool:
-        """Whether a (duplicate) datagram's tag verifies; nothing is delivered or marked (LK-82)."""
-        try:
-            self._decrypt_untrusted(packet)
-        except DecryptError:
-            return False
-        return True
-
     def _decrypt_untrusted(self, packet: bytes) -> bytes:
         header = packet[:DATA_HEADER_BYTES]
         try:

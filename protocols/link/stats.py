@@ -81,6 +81,8 @@ class HandshakeCounters:
     """Packets for an index that is nobody's."""
     paired: int = 0
     """Pairings that were stored."""
+    replies_dropped: int = 0
+    """Answers that did not fit the queue while the carrier could not send."""
     tries_refused: int = 0
     """Pairing tries that were refused (PR-20)."""
 

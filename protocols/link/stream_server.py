@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from protocols import codec
 from protocols.crypto.keys import KeySource
@@ -17,10 +18,13 @@ from protocols.link.records import RecordBuffer
 from protocols.link.responder import Pending
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
+from protocols.link.state import PendingState
 from specs.datagram import FINISH_HEADER
 from specs.registry import MAC_BYTES, HandshakeKind, PacketType, RefusalCode
 
 _NO_TAG = b""
+_WAITS_FOR_THE_NODE: Final = frozenset({PendingState.FINISH_IDENTIFIED, PendingState.STORING})
+"""A person may be asked about a device that knows the code: the stream lives as long as its code."""
 
 
 class StreamServer(ServerMachine):
@@ -51,6 +55,9 @@ class StreamServer(ServerMachine):
     # --- the pump's calls -----------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float, address: Address | None = None) -> None:  # noqa: ARG002
+        already_over = self.is_over
+        if already_over:
+            return
         self._records.feed_untrusted(data)
         try:
             for record in self._records.records_untrusted(has_keys=lambda: self._connection is not None):
@@ -83,6 +90,9 @@ class StreamServer(ServerMachine):
         return earliest(self._deadline_s, self._responder.next_deadline(), connection)
 
     def handle_deadline(self, now: float) -> None:
+        waiting = self._responder.newest()
+        if waiting is not None and waiting.state in _WAITS_FOR_THE_NODE and self._deadline_s is not None:
+            self._deadline_s = max(self._deadline_s, waiting.expires_s)
         failed = self._deadline_s is not None and now >= self._deadline_s
         if failed and self._connection is None:
             self._fail(DownReason.TIMEOUT)
@@ -107,7 +117,7 @@ class StreamServer(ServerMachine):
         elif kind == PacketType.INITIATION:
             self._initiation_untrusted(handshake_body_untrusted(record), now)
         elif kind == PacketType.FINISH:
-            self._finish_untrusted(handshake_body_untrusted(record))
+            self._finish_untrusted(handshake_body_untrusted(record), now)
         else:
             raise MalformedError("a record that an initiator never sends")
 
@@ -125,7 +135,7 @@ class StreamServer(ServerMachine):
         mac_key = self._window_mac_key if window else next(iter(self._session_mac_keys.values()))
         if isinstance(suite, RefusalCode):
             self.handshakes.refused += 1
-            self._responder.outgoing.append((self._framing.refused(suite, header.sender, mac_key), None))
+            self._responder.reply(self._framing.refused(suite, header.sender, mac_key), None)
             return
         if header.kind == HandshakeKind.PAIRING and window is None:
             self.handshakes.pairing_closed += 1
@@ -140,14 +150,14 @@ class StreamServer(ServerMachine):
             mac_key=mac_key, address=None, tag=_NO_TAG, continued=continued, now=now,
         )  # fmt: skip
 
-    def _finish_untrusted(self, body: bytes) -> None:
+    def _finish_untrusted(self, body: bytes, now: float) -> None:
         header = codec.parse_untrusted(FINISH_HEADER, body[:REPLY_HEADER_BYTES])
         pending = self._responder.by_index(header.receiver)
         if pending is None or header.sender != pending.header.sender:
             raise MalformedError("a finish of another handshake")
         if len(body) != lengths(pending.offer.suite, pending.offer.kind).finish - MAC_BYTES:
             raise MalformedError("a finish of the wrong length")
-        self._responder.finish(pending, body[REPLY_HEADER_BYTES:])
+        self._responder.finish(pending, body[REPLY_HEADER_BYTES:], now)
 
     def _data_untrusted(self, record: bytes, now: float) -> None:
         connection = self._connection
