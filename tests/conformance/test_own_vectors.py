@@ -15,7 +15,7 @@ from protocols.crypto.kem import MlKem768Key
 from protocols.crypto.keys import load_static_key
 from protocols.crypto.suites import SUITES
 from protocols.events import DownReason, LinkDown, LinkUp, PairingStored, PeerConfirmed, Rekeyed
-from protocols.guards.cookie import mac1, mac1_key
+from protocols.guards.cookie import mac1, mac1_key, response_mac1_key
 from protocols.link.handshake import (
     INITIATION_HEADER_BYTES,
     PSK_POSITION,
@@ -191,6 +191,12 @@ def test_envelopes(vector: Vector) -> None:
     key = mac1_key(bytes.fromhex(ikm))
     extracted = hmac.digest(bytes(32), bytes.fromhex(ikm), "sha256")
     assert key.hex() == vector["mac1_key"] == hmac.digest(extracted, b"mac1\x01", "sha256").hex()
+    reply = key
+    if "linking_code" not in vector:
+        secret = hmac.digest(bytes(32), bytes.fromhex(vector["psk"]), "sha256")
+        reply = response_mac1_key(bytes.fromhex(vector["psk"]))
+        assert reply == hmac.digest(secret, b"mac1 response\x01", "sha256")
+    assert reply.hex() == vector["response_mac1_key"]
     wanted = lengths(SUITES[vector["suite"]], HandshakeKind(vector["kind"]))
     prologue = bytes.fromhex(vector["prologue"])
     assert codec.build(PROLOGUE, codec.parse_untrusted(PROLOGUE, prologue)) == prologue
@@ -205,7 +211,8 @@ def test_envelopes(vector: Vector) -> None:
         body, tag = datagram[:-macs], datagram[-macs:][:16]
         assert len(datagram) == getattr(wanted, name) <= 1_452
         assert codec.build(fmt, codec.parse_untrusted(fmt, body[:size])) == body[:size]
-        assert mac1(key, body) == hmac.digest(key, body, "sha256")[:16] == tag
+        made_with = reply if name == "response" else key
+        assert mac1(made_with, body) == hmac.digest(made_with, body, "sha256")[:16] == tag
         assert record == len(body).to_bytes(2, "big") + bytes((body[0], 0)) + body
 
 

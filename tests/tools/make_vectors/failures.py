@@ -40,7 +40,7 @@ def _made(
 ) -> Json:  # fmt: skip
     if datagram is None:
         wrap = packets.initiation if message == "initiation" else packets.with_mac1
-        datagram = wrap(body, case.mac1_key)
+        datagram = wrap(body, case.response_mac1_key if message == "response" else case.mac1_key)
     result: Json = {
         "name": f"{message} of {case.name}: {what}",
         "handshake": case.name,
@@ -68,8 +68,12 @@ def _any_message(case: Case, message: str) -> Iterator[Json]:
     yield made("first bit of mac1", body, "mac1", datagram=flip(good, mac_at, 7), record=False)
     yield made("last bit of mac1", body, "mac1", datagram=flip(good, mac_at + 15), record=False)
     yield made("a bit of the body under the old mac1", body, "mac1", datagram=flip(good, head), record=False)
-    stranger = replace(case, mac1_key=hkdf(secret("another responder"), b"", b"mac1"))
-    yield _made(stranger, message, "mac1 of another responder or code", body, "mac1", record=False)
+    wrong = hkdf(secret("another responder"), b"", b"mac1")
+    stranger = packets.initiation(body, wrong) if message == "initiation" else packets.with_mac1(body, wrong)
+    yield made("mac1 of another responder or code", body, "mac1", datagram=stranger, record=False)
+    if message == "response" and not case.code:
+        known = packets.with_mac1(body, case.mac1_key)
+        yield made("mac1 of whoever knows the responder's public key", body, "mac1", datagram=known, record=False)
     yield made("one byte less", body[:-1], "length")
     yield made("one byte more", body + b"\0", "length")
     yield made("a header and nothing else", body[:head], "length")

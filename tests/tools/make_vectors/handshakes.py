@@ -50,6 +50,11 @@ class Case:
         return self.inputs.suite
 
     @property
+    def response_mac1_key(self) -> bytes:
+        """Key of mac1 in the response: a session's is known to the paired peers only (LK-20)."""
+        return self.mac1_key if self.code else hkdf(self.inputs.psk, b"", b"mac1 response")
+
+    @property
     def epoch(self) -> int:
         return int(self.session is not None)
 
@@ -140,6 +145,7 @@ def vector(case: Case) -> Json:
         "linking_code_text": text_of(case.code) if case.code else None,
         "psk": x.psk,
         "mac1_key": case.mac1_key,
+        "response_mac1_key": case.response_mac1_key,
         "initiation_counter": case.counter,
         "initiator": _side(case, x.initiator, case.sender),
         "responder": _side(case, x.responder, case.receiver),
@@ -186,7 +192,8 @@ def datagrams(case: Case) -> Json:
     first, *replies = case.bodies
     names = ("response", "finish")
     result: Json = {"initiation": packets.initiation(first, case.mac1_key)}
-    result |= {name: packets.with_mac1(body, case.mac1_key) for name, body in zip(names, replies, strict=False)}
+    keys = (case.response_mac1_key, case.mac1_key)
+    result |= {name: packets.with_mac1(body, key) for name, body, key in zip(names, replies, keys, strict=False)}
     for name, (forward, frame) in _frames(case).items():
         key, where = (case.outcome.forward, case.receiver) if forward else (case.outcome.back, case.sender)
         result[name] = packets.seal_datagram(case.suite, key, where, 0, frame)
