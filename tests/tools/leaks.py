@@ -76,9 +76,8 @@ def _inside(thing: Any) -> Iterator[Any]:
         yield thing.__self__
     elif is_a(thing, Iterable) and type(thing).__module__ in {"builtins", "collections"}:
         yield from list(thing)
-    if hasattr(thing, "__dict__"):
-        attributes: dict[str, Any] = vars(thing)
-        yield from attributes.values()
+    attributes: Any = getattr(thing, "__dict__", {})
+    yield from attributes.values()
     for kind in type(thing).__mro__:
         slots: Any = kind.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:

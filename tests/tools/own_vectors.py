@@ -36,9 +36,9 @@ KEYS: Final[dict[str, frozenset[str]]] = {
     "format": _words("name format fields bytes"),
     "format-failure": _words("name format bytes expect"),
     "handshake": _words(
-        "name suite noise_protocol kind continues association prologue psk mac1_key response_mac1_key initiation_counter "
-        "initiator responder payloads messages handshake_hash channel_binding initiator_to_responder_key "
-        "responder_to_initiator_key pair_secret epoch datagrams records"
+        "name suite noise_protocol kind continues association prologue psk mac1_key response_mac1_key "
+        "initiation_counter initiator responder payloads messages handshake_hash channel_binding "
+        "initiator_to_responder_key responder_to_initiator_key pair_secret epoch datagrams records"
     ),
     "handshake-failure": _words("name handshake message datagram expect"),
     "cookie": _words("name handshake address encoded_address secret cookie salt reply mac2 initiation retry"),
