@@ -28,9 +28,7 @@ from nodes.cli_options import FiniteRange, SuiteName, common_options, log_level
     help="real: fly and record, then hand the flight over. max: hand a whole flight over at once.",
 )
 @click.option("--processes", is_flag=True, help="Run drone and remote controller in a process each.")
-@click.option(
-    "--seconds", type=FiniteRange(0.1, 86_400), help="How long to play [default: 20 in real speed, else 1]."
-)
+@click.option("--seconds", type=FiniteRange(0.1, 86_400), help="How long to play [default: 20 in real speed, else 1].")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Port of the drone; 0: any that is free.")
 @common_options
 def demo(

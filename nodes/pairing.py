@@ -30,6 +30,8 @@ from protocols.link.peers import PeerRecord, PeerState
 from protocols.pairing import LinkingCode
 
 _TICK_S: Final = 1.0
+_FIRST_WORD_S: Final = 10.0
+"""How long the drone has for its first word on the new link: with it the pairing is final (PR-31)."""
 
 
 def check_name(name: str) -> None:
@@ -92,11 +94,14 @@ class PairingScreen:
 
 
 class _Watched:
-    """A peer directory that says when a pairing was stored."""
+    """A peer directory that says what became of a pairing."""
 
     def __init__(self, directory: PeerDirectory) -> None:
         self._directory = directory
         self.paired: set[bytes] = set()
+        """Who was stored as pending."""
+        self.committed = trio.Event()
+        """One of them is paired for good."""
 
     async def find(self, key_id: bytes) -> PeerRecord | None:
         return await self._directory.find(key_id)
@@ -108,6 +113,8 @@ class _Watched:
         await self._directory.put(record)
         if record.state is PeerState.PENDING:
             self.paired.add(record.key_id)
+        elif record.key_id in self.paired:
+            self.committed.set()
 
     async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:
         await self._directory.confirm_counters(counters)
@@ -144,7 +151,7 @@ async def _first_paired(drone: Drone, peers: _Watched, lifetime_s: float, screen
             async for link in drone.each_link():
                 if link.key_id in peers.paired:
                     drone.close_pairing()
-                    await link.wait_down()  # the other side has seen that it works
+                    await link.close()  # an authentic word: with it the pairing is final at the other end too
                     break
         nursery.cancel_scope.cancel()
     return next(iter(peers.paired), None)
@@ -153,11 +160,14 @@ async def _first_paired(drone: Drone, peers: _Watched, lifetime_s: float, screen
 async def pair_rc(config: Config, name: str, code: LinkingCode, screen: PairingScreen) -> None:
     """Pair with the drone that shows ``code``, and make the first link."""
     async with _open_state(config) as state:
-        stores = Stores(state.keys, state.peers, state.counters)
+        peers = _Watched(state.peers)
+        stores = Stores(state.keys, peers, state.counters)
         async with RemoteController(stores, config.link_config()) as rc, trio.open_nursery() as nursery:
             nursery.start_soon(screen.wait, f"pairing with the drone at {config.link.connect}")
             record = await rc.pair(code, config.link.connect, config.link.carrier)
             link = await rc.connect(record.key_id, config.link.connect, config.link.carrier)
+            with trio.move_on_after(_FIRST_WORD_S):
+                await peers.committed.wait()
             await link.close()
             nursery.cancel_scope.cancel()
         screen.done(await _named(state.peers, record.key_id, name))

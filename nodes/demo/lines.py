@@ -15,10 +15,9 @@ class LineReader:
         self._rest = bytearray()
 
     async def next_line(self) -> str | None:
-        """Return the next line without its end; None at the end of the stream (an unfinished line is dropped)."""
+        """Return the next line without its end; None at the end of the stream, or of patience with an endless line."""
         while (end := self._rest.find(b"\n")) < 0:
-            data = await self._stream.receive_some()
-            if not data or len(self._rest) > MAX_LINE_BYTES:
+            if len(self._rest) > MAX_LINE_BYTES or not (data := await self._stream.receive_some()):
                 return None
             self._rest += data
         line = self._rest[:end].decode("utf-8", "replace")

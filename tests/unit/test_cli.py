@@ -74,7 +74,9 @@ def test_help_has_an_example_that_is_understood(capsys: pytest.CaptureFixture[st
         assert all(option in listed for option in re.findall(r"--[a-z-]+", example))
 
 
-@pytest.mark.parametrize("command", [path for path in COMMANDS if path not in {(), ("config",), ("keys",)}], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [path for path in COMMANDS if path not in {(), ("config",), ("keys",)}], ids=" ".join
+)
 def test_every_command_speaks_json_and_logs(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
     out = Ran(capsys, *command, "--help").out
     assert "--json" in out
