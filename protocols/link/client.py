@@ -36,8 +36,6 @@ from specs.registry import (
 )
 
 _REKEY_AGAIN_S: Final = 5.0
-_FINISH_AGAIN_S: Final = (1.0, 2.0, 3.0, *[5.0] * 11)
-"""Waits after each message 3: a person at the other end may be asked (PR-33)."""
 
 
 @dataclass(slots=True)
@@ -292,11 +290,11 @@ class Client(Machine):
         tail = self._tail
         if tail is None or tail.stored or now < tail.again_at_s or self._over:
             return
-        if not self._framing.datagram or tail.repeats >= len(_FINISH_AGAIN_S):
+        if not self._framing.datagram or tail.repeats >= len(self._config.finish_retry_s):
             self._finish(DownReason.NO_ANSWER)
             return
         tail.repeats += 1
-        tail.again_at_s = now + _FINISH_AGAIN_S[min(tail.repeats, len(_FINISH_AGAIN_S) - 1)]
+        tail.again_at_s = now + self._config.finish_retry_s[min(tail.repeats, len(self._config.finish_retry_s) - 1)]
         self._outgoing.append((tail.established.finish or b"", self._address))
 
     # --- what follows from it -------------------------------------------------------------------
@@ -326,7 +324,7 @@ class Client(Machine):
             epoch=epoch, now=now,
         )  # fmt: skip
         if established.finish is not None:
-            wait = _FINISH_AGAIN_S[0] if self._framing.datagram else sum(_FINISH_AGAIN_S)
+            wait = self._config.finish_retry_s[0] if self._framing.datagram else sum(self._config.finish_retry_s)
             self._tail = _PairingTail(established, session, 0, now + wait)
             self._outgoing.append((established.finish, self._address))
         elif connection is None:

@@ -52,6 +52,8 @@ class LinkConfig:
     """Messages after which a key is not used any more; at most 2^24."""
     handshake_retry_s: tuple[float, ...] = HANDSHAKE_RETRY_S
     """Waits after each initiation (UDP, relay); when all have passed the attempt has timed out."""
+    finish_retry_s: tuple[float, ...] = (1.0, 2.0, 3.0, *[5.0] * 11)
+    """Waits after each message 3 of a pairing: a person at the other end may be asked (PR-33)."""
     handshake_deadline_s: float = HANDSHAKE_DEADLINE_S
     """Life of a pending handshake, and the deadline of a stream's handshake."""
     max_datagram_bytes: int = DEFAULT_MAX_DATAGRAM_BYTES
