@@ -118,7 +118,7 @@ def open_pairing(drone: Node, now: float, seed: str = "code") -> LinkingCode:
     return code
 
 
-def pair_over(scene: Scene, code: LinkingCode, *, limit_s: float = 15.0, settings: LinkConfig | None = None) -> Node:
+def pair_over(scene: Scene, code: LinkingCode, *, limit_s: float = 120.0, settings: LinkConfig | None = None) -> Node:
     """Run a pairing of the scene's devices by ``code`` to its end; return the node of the RC that ran it."""
     node = make_client(
         scene.rc.device, scene.drone.device, settings or scene.settings, code=code, at=replace(RC, port=77)
@@ -138,7 +138,7 @@ def pair_over_stream(rc: Device, drone: Device, settings: LinkConfig, *, cut: Cu
     client = make_client(rc, drone, settings, to=None, code=code)
     world = StreamWorld(client, server, cut=cut)
     client.client.start(world.now)
-    world.run_until(client.downs)
+    world.run_until(client.downs, 120.0)
     world.settle()
     return StreamScene(world, client, server, settings)
 

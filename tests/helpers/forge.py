@@ -23,10 +23,10 @@ def remac(datagram: bytes, secret: bytes) -> bytes:
     return body + guard.mac1(guard.mac1_key(secret), body) + bytes(MAC_BYTES)
 
 
-def remac_reply(datagram: bytes, secret: bytes) -> bytes:
-    """Likewise for a response, a finish or a refusal."""
+def remac_reply(datagram: bytes, key: bytes) -> bytes:
+    """Give a response, a finish or a refusal another mac1; ``key`` is the key of that MAC itself."""
     body = datagram[:-MAC_BYTES]
-    return body + guard.mac1(guard.mac1_key(secret), body)
+    return body + guard.mac1(key, body)
 
 
 @dataclass

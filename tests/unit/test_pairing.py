@@ -164,7 +164,7 @@ def test_pr_4_a_pairing_under_way_when_the_code_ends() -> None:
     node = start_pairing(scene, code)
     scene.world.run_for(2.0)
     scene.drone.answer(scene.world.now)
-    scene.world.run_for(10.0)
+    scene.world.run_until(node.downs, 120.0)
     assert node.counts["paired"] == 0
     assert scene.drone.counts["tries_refused"] == 0
     assert scene.drone.device.peers == {}
@@ -315,7 +315,7 @@ def test_pr_20_tries_of_both_carriers_are_counted_together() -> None:
     client = make_client(rc, drone, config(FAST), to=None, code=window.code)
     stream = StreamWorld(client, server)
     client.client.start(stream.now)
-    stream.run_until(client.downs)
+    stream.run_until(client.downs, 120.0)
     assert window.tries_left == 0
     assert server.alarms() == [AlarmKind.PAIRING_TRIES_USED]
     assert [(down.reason, down.hint) for down in client.downs()] == [(DownReason.NO_ANSWER, RefusalCode.NOT_ALLOWED)]
@@ -327,9 +327,9 @@ def test_pr_21_everything_else_is_no_try() -> None:
     """PR-21: wrong codes, broken messages of every kind, in numbers: counted, shown, and the code lives."""
     scene = strangers()
     code = open_pairing(scene.drone, scene.world.now)
-    for number in range(20):
+    for number in range(10):
         assert pair_over(scene, LinkingCode.generate(Drbg(f"guess {number}"))).counts["paired"] == 0
-    assert scene.drone.counts["wrong_mac1"] == 80
+    assert scene.drone.counts["wrong_mac1"] == 40
 
     def spoil(sent: Datagram) -> list[Datagram]:
         if sent.data[0] != PacketType.FINISH:
@@ -338,7 +338,7 @@ def test_pr_21_everything_else_is_no_try() -> None:
         return [replace(sent, data=bad + mac1(mac1_key(code.secret), bad)) for _ in range(30)]
 
     scene.world.taps.append(spoil)  # whoever knows the code, and breaks message 3
-    for _ in range(5):
+    for _ in range(2):
         assert pair_over(scene, code).counts["paired"] == 0
     assert scene.drone.counts["failed"] > 100
     assert scene.drone.counts["tries_refused"] == 0
@@ -439,11 +439,15 @@ def test_pr_30_a_store_that_never_answers() -> None:
     code = open_pairing(scene.drone, scene.world.now)
     scene.drone.hold_stores = True
     node = start_pairing(scene, code)
-    scene.world.run_for(12.0)
+    scene.world.run_for(90.0)
     assert [down.reason for down in node.downs()] == [DownReason.NO_ANSWER]
+    scene.world.nodes.remove(node)
+    attempt = scene.drone.storing.popleft().attempt
     scene.drone.hold_stores = False
-    scene.drone.store(scene.world.now)
+    scene.drone.server.abandon(attempt)
+    scene.drone.server.pairing_stored(attempt, scene.world.now)
     assert scene.drone.counts["paired"] == 0
+    assert scene.drone.counts["tries_refused"] == 0
     assert pair_over(scene, code).counts["paired"] == 1
 
 
@@ -479,6 +483,63 @@ def test_pr_32_the_same_key_may_repeat_the_same_code() -> None:
     assert drone.peers[rc.key_id("25519")].pair_secret == rc.peers[drone.key_id("25519")].pair_secret
     assert drone.peers[rc.key_id("25519")].pair_secret != half.pair_secret
     connect(datagram_scene(FAST, rc=rc, drone=drone))
+
+
+def other_rc(scene: Scene) -> Scene:
+    """The same drone, and another RC."""
+    other = Device(Role.RC, "other")
+    return replace(scene, rc=Node(other, scene.rc.machine, EVE))
+
+
+def test_pr_32_one_device_per_code() -> None:
+    """PR-32: another key that knows the code is refused, which is a try; the first one may repeat it."""
+    scene = strangers()
+    code = open_pairing(scene.drone, scene.world.now)
+    assert pair_over(scene, code).counts["paired"] == 1
+    node = pair_over(other_rc(scene), code)
+    assert node.counts["paired"] == 0
+    assert [(down.reason, down.hint) for down in node.downs()] == [(DownReason.NO_ANSWER, RefusalCode.NOT_ALLOWED)]
+    assert scene.drone.counts["tries_refused"] == 1
+    assert list(scene.drone.device.peers) == [scene.rc.device.key_id("25519")]
+    assert pair_over(scene, code).counts["paired"] == 1
+
+
+def test_pr_32_the_first_session_ends_the_code() -> None:
+    """PR-32: who is paired and proven needs the code no more; nobody else gets to use it."""
+    scene = strangers()
+    code = open_pairing(scene.drone, scene.world.now)
+    pair_over(scene, code)
+    client = make_client(scene.rc.device, scene.drone.device, scene.settings)
+    scene.world.nodes.append(client)
+    connect(replace(scene, rc=client))
+    assert pair_over(other_rc(scene), code).counts["paired"] == 0
+    assert pair_over(scene, code).counts["paired"] == 0
+    assert scene.drone.counts["pairing_closed"] == 8
+    assert scene.drone.counts["tries_refused"] == 0
+    talk(replace(scene, rc=client))
+
+
+@pytest.mark.parametrize("carrier", ["datagrams", "stream"])
+def test_pr_33_a_person_may_take_a_while(carrier: str) -> None:
+    """PR-33: the initiator waits about a minute for the word of whoever holds the drone."""
+    if carrier == "datagrams":
+        scene = strangers()
+        scene.drone.hold_trust = True
+        node = start_pairing(scene, open_pairing(scene.drone, scene.world.now))
+        world: DatagramWorld | StreamWorld = scene.world
+        drone = scene.drone
+    else:
+        rc, device = devices(dh=None)
+        drone = make_stream_server(device, config(FAST))
+        drone.hold_trust = True
+        node = make_client(rc, device, config(FAST), to=None, code=open_pairing(drone, START_S))
+        world = StreamWorld(node, drone)
+        node.client.start(world.now)
+    world.run_for(50.0)
+    assert len(drone.questions) == 1
+    drone.answer(world.now)
+    world.run_until(node.downs)
+    assert node.counts["paired"] == drone.counts["paired"] == 1
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
@@ -582,13 +643,13 @@ def test_pr_35_pairing_again_replaces_the_record_at_once() -> None:
 
 def test_pairing_in_bad_weather() -> None:
     """Loss, duplicates, reordering and corruption: every code pairs in a few attempts, and no try is counted."""
-    for dice in range(8):
+    for dice in range(4):
         scene = strangers()
         scene.world.weather = Weather(drop=0.2, duplicate=0.2, corrupt=0.05, jitter_s=0.2)
         scene.world.random.seed(dice)
         code = open_pairing(scene.drone, scene.world.now)
         for _ in range(6):
-            if pair_over(scene, code, limit_s=30.0).counts["paired"]:
+            if pair_over(scene, code).counts["paired"]:
                 break
         rc, drone = scene.rc.device, scene.drone.device
         assert rc.peers[drone.key_id("25519")].pair_secret == drone.peers[rc.key_id("25519")].pair_secret

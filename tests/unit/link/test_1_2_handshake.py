@@ -11,7 +11,7 @@ from protocols import codec
 from protocols.crypto.suites import SUITES, Suite
 from protocols.errors import UsageError
 from protocols.events import LinkUp
-from protocols.guards.cookie import mac1_key, verify_mac1
+from protocols.guards.cookie import mac1_key, response_mac1_key, verify_mac1
 from protocols.link.client import Client
 from protocols.link.handshake import NO_ASSOCIATION, Offer, lengths
 from specs.datagram import FINISH_HEADER, INITIATION_HEADER, RESPONSE_HEADER
@@ -39,6 +39,12 @@ from tests.machines import (
 PAGE = Path(__file__).parents[3] / "specs" / "1-link.md"
 BY_SUITE = pytest.mark.parametrize("suite", SUITES.values(), ids=lambda suite: suite.name)
 FAST = SUITES[4]
+
+
+def response_key(scene: Scene) -> bytes:
+    """Return the key of mac1 in the response of a session (LK-20)."""
+    record = next(iter(scene.rc.device.peers.values()))
+    return response_mac1_key(record.pair_secret)
 
 
 @BY_SUITE
@@ -189,13 +195,13 @@ def test_lk_13_payload_of_message_1(suite: Suite) -> None:
 def test_lk_13_index_of_message_2(suite: Suite) -> None:
     """LK-13: a response whose header names another index than its payload is silence; the right one is taken."""
     scene = datagram_scene(suite)
-    public = scene.drone.device.keys[suite.dh].public
+    key = response_key(scene)
 
     def change(sent: Datagram) -> list[Datagram]:
         if sent.data[0] != PacketType.RESPONSE:
             return [sent]
         changed = sent.data[:4] + bytes((sent.data[4] ^ 1,)) + sent.data[5:]
-        return [replace(sent, data=remac_reply(changed, public)), replace(sent, delay_s=0.5)]
+        return [replace(sent, data=remac_reply(changed, key)), replace(sent, delay_s=0.5)]
 
     scene.world.taps.append(change)
     connect(scene)
@@ -223,14 +229,19 @@ def test_lk_14_every_other_length_is_silence(suite: Suite) -> None:
     code = open_pairing(scene.drone, scene.world.now)
 
     def stretch(sent: Datagram) -> list[Datagram]:
-        key = code.secret if sent.source.port == 77 or sent.target.port == 77 else public
+        pairing = sent.source.port == 77 or sent.target.port == 77
         if sent.data[0] == PacketType.DATA:
             return [sent]
         first = sent.data[0] == PacketType.INITIATION
-        maker, macs = (remac, 32) if first else (remac_reply, 16)
-        body = sent.data[:-macs]
+        body = sent.data[: -32 if first else -16]
         bad = [body[:-1], body + b"\0", body[: len(body) // 2], body + bytes(100), body[:16], body[:3]]
-        return [replace(sent, data=maker(each + bytes(macs), key)) for each in bad] + [replace(sent, delay_s=0.01)]
+        if first:
+            secret = code.secret if pairing else public
+            made = [remac(each + bytes(32), secret) for each in bad]
+        else:
+            key = mac1_key(code.secret) if pairing else response_key(scene)
+            made = [remac_reply(each + bytes(16), key) for each in bad]
+        return [*(replace(sent, data=each) for each in made), replace(sent, delay_s=0.01)]
 
     scene.world.taps.append(stretch)
     connect(scene)
@@ -277,13 +288,13 @@ def test_lk_15_no_application_data_before_proof(suite: Suite) -> None:
 def test_lk_16_a_bad_response_changes_nothing_and_tries_are_bounded() -> None:
     """LK-16: 20 in a burst, 20 per second; the right response still works afterwards."""
     scene = datagram_scene(FAST)
-    public = scene.drone.device.keys["25519"].public
+    key = response_key(scene)
 
     def flood(sent: Datagram) -> list[Datagram]:
         if sent.data[0] != PacketType.RESPONSE:
             return [sent]
         bad = [sent.data[:20] + number.to_bytes(2, "big") + sent.data[22:] for number in range(200)]
-        return [replace(sent, data=remac_reply(each, public)) for each in bad] + [replace(sent, delay_s=0.4)]
+        return [replace(sent, data=remac_reply(each, key)) for each in bad] + [replace(sent, delay_s=0.4)]
 
     scene.world.taps.append(flood)
     connect(scene)
@@ -296,13 +307,13 @@ def test_lk_16_a_bad_response_changes_nothing_and_tries_are_bounded() -> None:
 def test_lk_16_responses_that_wait_while_one_is_tried_are_bounded() -> None:
     """LK-16: with slow work, at most 16 wait; the genuine one among them is found."""
     scene = datagram_scene(FAST)
-    public = scene.drone.device.keys["25519"].public
+    key = response_key(scene)
 
     def flood(sent: Datagram) -> list[Datagram]:
         if sent.data[0] != PacketType.RESPONSE:
             return [sent]
         bad = [sent.data[:20] + number.to_bytes(2, "big") + sent.data[22:] for number in range(10)]
-        return [replace(sent, data=remac_reply(each, public)) for each in bad] + [replace(sent, delay_s=0.1)]
+        return [replace(sent, data=remac_reply(each, key)) for each in bad] + [replace(sent, delay_s=0.1)]
 
     scene.world.taps.append(flood)
     scene.rc.client.start(scene.world.now)

@@ -98,8 +98,6 @@ def test_lk_52_window_and_marks() -> None:
         with pytest.raises(ReplayError):
             theirs.open_untrusted(old)
     assert theirs.open_untrusted(packets[2_099 - 2_048]) == b"51"
-    assert theirs.is_genuine_untrusted(last)
-    assert not theirs.is_genuine_untrusted(damaged)
     assert theirs.received == 2
 
 
