@@ -20,6 +20,7 @@ from protocols.link.connection import Connection, Packet
 from protocols.link.framing import DatagramFraming, RecordFraming, handshake_body_untrusted
 from protocols.link.handshake import AnyJob, HandshakeJob, Offer
 from protocols.link.initiator import CounterPool, Established, Initiator
+from protocols.link.log import LinkLog
 from protocols.link.machine import Machine, earliest
 from protocols.link.peers import CounterBlock, PeerRecord
 from protocols.link.records import RecordBuffer
@@ -70,6 +71,7 @@ class Client(Machine):
         suite = config.suites[0]
         if peer is not None and peer.dh != suite.dh:
             raise UsageError(f"the peer was paired with a {peer.dh} key; suite {suite.name} needs {suite.dh}")
+        self._log = LinkLog(peer.key_id if peer else None)
         self._config = config
         self._identity = identity
         self._peer = peer

@@ -41,6 +41,7 @@ DROPPED: Final[Mapping[str, str]] = {
     "evicted": "a pending handshake gave way to a newer one (%d so far)",
     "expired": "a pending handshake was never confirmed (%d so far)",
     "unknown_index": "dropped: an index that is nobody's (%d so far)",
+    "replies_dropped": "an answer did not fit the queue (%d so far)",
     "tries_refused": "a pairing try was refused (%d so far)",
     "failed_opens": "dropped: a packet whose tag does not verify (%d so far)",
     "replays": "dropped: a counter seen before, or too old (%d so far)",
@@ -100,7 +101,7 @@ class LinkLog:
         text, args = describe(event)
         if key_id is None:
             who = event.key_id if isinstance(event, PeerIdentified | PairingStored) else None
-            self._hostile(f"{text} {args}", (text, args), link_id(who), self._now)
+            self._hostile(f"{text} {args}", (text, args), link_id(who) if who else self._link, self._now)
         else:
             _log.debug(text, *args, extra={"link": link_id(key_id)})
 
