@@ -66,7 +66,7 @@ def common_options(command: _Command) -> _Command:
 class FiniteRange(click.FloatRange):
     """A number in a range; "not a number" compares with nothing, so the range alone would let it pass."""
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number", param, ctx)

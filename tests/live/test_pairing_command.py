@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import MockClock
 
 from nodes.config import Config, parse
 from nodes.demo.lines import LineReader
@@ -60,8 +60,7 @@ async def test_both_ends_are_paired_for_good(tmp_path: Path, carrier: CarrierNam
         assert (peer.role.name, peer.state, peer.name) == (role, PeerState.PAIRED, name)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_window_in_which_nobody_pairs(tmp_path: Path) -> None:
+async def test_a_window_in_which_nobody_pairs(tmp_path: Path, autojump_clock: MockClock) -> None:  # noqa: ARG001
     screen = io.StringIO()
     with pytest.raises(PairingClosedError, match="run `aerolink pair` again"):
         await pair_drone(config_of(tmp_path, "drone", "udp", 0), "", 300.0, PairingScreen(screen, as_json=False))
