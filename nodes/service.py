@@ -2,7 +2,7 @@
 
 trio wraps whatever leaves a nursery in an ExceptionGroup. A user of ``async with Drone(...)`` should get his own
 exception as it was, so the block's exception passes outside of the nursery, and a background crash comes out alone
-when it is alone.
+when it is alone. Cancelling the block does not reach the tasks before they have said goodbye.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,17 +19,27 @@ class Service:
     """Subclasses start tasks with :meth:`_start_soon` and say goodbye in :meth:`_goodbye`."""
 
     _manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+    _scope: trio.CancelScope | None = None
     _nursery: trio.Nursery | None = None
 
     async def __aenter__(self) -> Self:
         self._manager = trio.open_nursery()
-        self._nursery = await self._manager.__aenter__()
+        nursery = await self._manager.__aenter__()
+        self._scope = trio.CancelScope()
         try:
+            await nursery.start(self._host, self._scope)
+            self._scope.shield = True  # not before: a start that is cancelled must not wait for us
             await self._begin()
         except BaseException as error:
             await self._leave(type(error), error, error.__traceback__)
             raise
         return self
+
+    async def _host(self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        with scope:
+            async with trio.open_nursery() as self._nursery:
+                task_status.started()
+                await trio.sleep_forever()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -42,11 +52,11 @@ class Service:
     async def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        manager, nursery = self._manager, self._nursery
-        if manager is None or nursery is None:
+        manager, scope = self._manager, self._scope
+        if manager is None or scope is None:
             return
-        self._manager = None
-        nursery.cancel_scope.cancel()
+        self._manager = self._scope = None
+        scope.cancel()
         own = error if error is not None and _without_cancellation(error) is not None else None
         try:
             if own is None:

@@ -1,7 +1,7 @@
 """Nodes for tests: stores, pairs that know each other without a handshake, and what a test waits for."""
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, ParamSpec
 import trio
 import trio.testing
 
-from nodes import Drone, Endpoint, Link, RemoteController, StateDir, Stores
+from nodes import Drone, Endpoint, Link, LinkClosedError, RemoteController, StateDir, Stores
 from nodes.drone import CarrierName
 from nodes.ports import Network
 from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDirectory
@@ -127,7 +127,8 @@ async def echo(link: Link) -> None:
     """Answer every request with itself."""
     async for message in link:
         if isinstance(message, CommandReceived):
-            await link.send(SendCommand(message.channel, message.data, reply_to=message.id))
+            with suppress(LinkClosedError):
+                await link.send(SendCommand(message.channel, message.data, reply_to=message.id))
 
 
 async def until(condition: Callable[[], bool]) -> None:
