@@ -116,6 +116,12 @@ class _Watched:
         elif record.key_id in self.paired:
             self.committed.set()
 
+    async def remove(self, key_id: bytes) -> None:
+        await self._directory.remove(key_id)
+
+    async def remove(self, key_id: bytes) -> None:
+        await self._directory.remove(key_id)
+
     async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:
         await self._directory.confirm_counters(counters)
 

@@ -1,8 +1,8 @@
 """The drone of a demo: it shows a code, waits for its pilot, flies, films, answers, and hands its flight over."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,8 @@ from specs.airlink.stream import MavlinkFrame, is_mavlink_frame
 from specs.registry import ChannelId
 
 LOG_NAME: Final = "flight.aeroflt"
+Frames = Callable[[], Iterable[FlightFrame]]
+"""Gives a flight from its beginning, as often as it is asked for."""
 _TELEMETRY_S: Final = 0.1
 _HEARTBEAT_S: Final = 0.5
 
@@ -49,7 +51,7 @@ class DroneEnd(End):
         super().__init__(options, folder, say)
         self._camera = CameraStand()
         self._source: FlightSource | None = None
-        self._recording: list[FlightFrame] = []
+        self._frames: Frames = list
         self._vehicle: Vehicle = ModelVehicle()
         self._flown = trio.Event()
         self._live = trio.CancelScope()
@@ -74,35 +76,34 @@ class DroneEnd(End):
     async def _load(self) -> None:
         """Have the flight before anybody waits for it."""
         path = self.options.replay_path
+        if self.options.flies_model:
+            return
         if path is not None:
-            self._source = await load_replay(path, lambda done, total: self.say(Parsing(done, total)))
-        elif not self.options.flies_model:
+            replay = await load_replay(path, lambda done, total: self.say(Parsing(done, total)))
+            self._source, self._frames = replay, replay.frames
+        else:
             self._source = ModelFlight()
-        if self._source is not None:
-            frames = await trio.to_thread.run_sync(lambda source: list(source.frames()), self._source)
-            self._recording = frames
-            self._vehicle = RecordedVehicle(frames)
+            flown = await trio.to_thread.run_sync(list, self._source.frames())
+            self._frames = lambda: flown
+        self._vehicle = RecordedVehicle(self._frames())
 
     async def _hand_over(self) -> None:
         """Offer the recorded flight, and transfer it whole; until_down tells if the link ends before."""
-        frames = await self._whole_flight()
-        digest, container = await trio.to_thread.run_sync(_packed, frames)
+        if isinstance(self._vehicle, ModelVehicle):
+            await trio.sleep(self.options.live_s)
+            recorded = self._vehicle.recorded.copy()
+            self._frames = lambda: recorded
+        packed = await trio.to_thread.run_sync(_pack, self._frames)
+        digest, container = packed.digest, packed.container
         source = self._source
         name, skipped_bytes = (source.name, source.skipped_bytes) if source else ("model", 0)
         self.say(Flight(name, digest.messages, digest.byte_count, digest.sha256, skipped_bytes))
-        details = pack_map({"messages": digest.messages, "flight_ms": round(frames[-1].time_s * 1_000)})
-        offer = LogOffer(LOG_NAME, len(container), hashlib.sha256(container).digest(), details)
-        await self._request(offer)
+        details = pack_map({"messages": digest.messages, "flight_ms": round(packed.duration_s * 1_000)})
+        await self._request(LogOffer(LOG_NAME, len(container), packed.sha256, details))
         self.tell(f"hands over its flight: {digest.messages:,} messages, {len(container):,} bytes")
         status = await self._link.send_object(LOG_NAME, container)
         if status is not BulkStatus.OK:
             raise LinkClosedError(f"the transfer of the flight failed: {status.name}")
-
-    async def _whole_flight(self) -> list[FlightFrame]:
-        if not isinstance(self._vehicle, ModelVehicle):
-            return self._recording
-        await trio.sleep(self.options.live_s)
-        return list(self._vehicle.recorded)
 
     async def _request(self, message: Message) -> None:
         self._requests += 1
@@ -189,5 +190,19 @@ class DroneEnd(End):
         )
 
 
-def _packed(frames: list[FlightFrame]) -> tuple[FlightDigest, bytes]:
-    return FlightDigest.of(frames), encode_flight(frames)
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    digest: FlightDigest
+    container: bytes
+    sha256: bytes
+    duration_s: float
+
+
+def _pack(frames: Frames) -> _Packed:
+    """Everything that takes long, for another thread."""
+    digest, last_s = FlightDigest(), 0.0
+    for frame in frames():
+        digest.add(frame.data)
+        last_s = frame.time_s
+    container = encode_flight(frames())
+    return _Packed(digest, container, hashlib.sha256(container).digest(), last_s)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -16,6 +17,10 @@ from nodes.demo.lines import LineReader
 from nodes.demo.notes import Failed, Finished, Note, Ready, Say, from_line, to_line
 from nodes.demo.options import DemoOptions
 from nodes.errors import ChildLostError, error_named
+from nodes.link import LinkClosedError
+
+_CAUSE_S: Final = 1.0
+"""When one end lost the link, the other may be about to say why."""
 
 
 async def run_processes(options: DemoOptions, folder: Path, say: Say) -> None:
@@ -74,7 +79,10 @@ class _Child:
                     give.send_nowait(note)
                 continue
             if isinstance(note, Failed):
-                raise error_named(note.kind, note.message)
+                error = error_named(note.kind, note.message)
+                if isinstance(error, LinkClosedError):
+                    await trio.sleep(_CAUSE_S)
+                raise error
             self._finished = self._finished or isinstance(note, Finished)
             self._say(note)
 

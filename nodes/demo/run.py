@@ -8,6 +8,7 @@ from nodes.demo.notes import Note, Say
 from nodes.demo.options import DemoOptions
 from nodes.demo.processes import run_processes
 from nodes.demo.report import Report
+from protocols.errors import StorageError
 
 
 async def run_demo(options: DemoOptions, watch: Say, *, processes: bool = False) -> Report:
@@ -18,6 +19,13 @@ async def run_demo(options: DemoOptions, watch: Say, *, processes: bool = False)
         report.take(note)
         watch(note)
 
-    with tempfile.TemporaryDirectory(prefix="aerolink-demo-") as folder:
+    with _temporary_folder() as folder:
         await (run_processes if processes else run_inside)(options, Path(folder), say)
     return report
+
+
+def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
+    try:
+        return tempfile.TemporaryDirectory(prefix="aerolink-demo-")
+    except OSError as error:
+        raise StorageError(f"no temporary folder can be made: {error.strerror}; set TMPDIR to one with space") from None
