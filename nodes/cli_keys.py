@@ -145,6 +145,20 @@ def revoke(state_dir: Path, fingerprint: str, output: Output) -> int:
     return output.run(action)
 
 
+def forget(state_dir: Path, fingerprint: str, output: Output) -> int:
+    """Forget a paired or revoked device, so that it may be paired again; the node must not be running."""
+
+    def action() -> None:
+        with StateDir.open(state_dir) as state:
+            peers = {peer.key_id: peer for peer in state.peer_files.all()}
+            peer = peers[match_fingerprint(fingerprint, peers)]
+            state.peer_files.remove(peer.key_id)
+        person = f"{fingerprint_text(peer.key_id)} ({peer.name or 'no name'}) is forgotten"
+        output.tell(person, {**_described_peer(peer), "state": "forgotten"})
+
+    return output.run(action)
+
+
 def _own_keys(state_dir: Path, name: str | None) -> list[StaticKey]:
     with StateDir.open(state_dir, read_only=True) as state:
         files = state.key_files

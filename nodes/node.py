@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -38,6 +38,11 @@ from specs.registry import CloseCode, Role
 _log: Final = logging.getLogger(__name__)
 _GOODBYE_S: Final = 1.0
 _MAX_ALARMS: Final = 1_000
+_MAX_ALARMS_OF_A_KIND: Final = 100
+_BY_STRANGERS: Final = frozenset(
+    {AlarmKind.UNKNOWN_PEER, AlarmKind.REVOKED_PEER, AlarmKind.ROLE_REFUSED, AlarmKind.STALE_COUNTER}
+)
+"""Whoever knows our public key can raise these at will: they must not roll the others out."""
 
 
 class Node(Service):
@@ -63,6 +68,8 @@ class Node(Service):
         """Policy and limits."""
         self.alarms: Final[deque[Alarm]] = deque(maxlen=_MAX_ALARMS)
         """What the operator must see, newest last."""
+        self.alarm_counts: Final[Counter[AlarmKind]] = Counter()
+        """How many of each kind there were, those that ``alarms`` has no room for included."""
         self.links: Final[dict[Connection, Link]] = {}
         """Links that are up."""
         self._stores = stores
@@ -104,6 +111,15 @@ class Node(Service):
         if self._identity is None:
             raise RuntimeError(f"use {type(self).__name__} as `async with`")
         return self._identity
+
+    async def revoke(self, key_id: bytes) -> None:
+        """Refuse a device from now on, and end its links; NotPairedError, StorageError."""
+        await self._trust.revoke(key_id)
+        for connection in tuple(self.links):
+            if connection.key_id == key_id:
+                connection.close(CloseCode.REVOKED)
+        for pump in tuple(self._pumps):
+            pump.turn()
 
     # --- pumps and events -----------------------------------------------------------------------
 
@@ -187,7 +203,9 @@ class Node(Service):
         """A handshake ended without a link."""
 
     def _on_alarm(self, alarm: Alarm) -> None:
-        self.alarms.append(alarm)
+        self.alarm_counts[alarm.kind] += 1
+        if self.alarm_counts[alarm.kind] <= _MAX_ALARMS_OF_A_KIND or alarm.kind not in _BY_STRANGERS:
+            self.alarms.append(alarm)
         _log.warning("alarm: %s", alarm.kind.value, extra={"hostile": True})
 
 

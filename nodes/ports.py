@@ -43,8 +43,12 @@ class PeerDirectory(Protocol):
         """Add or replace a record, durably: it is on disk when this returns.
 
         Another pair secret brings its own ``initiation_counter``; under the same one the counter never goes
-        down.
+        down. RevokedError for anything but a revoked record in the place of a revoked one.
         """
+        ...
+
+    async def remove(self, key_id: bytes) -> None:
+        """Forget a peer, durably: how a revocation is lifted. Unknown peers are passed over."""
         ...
 
     async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:

@@ -6,6 +6,7 @@ refused, and the operator is told.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -32,6 +33,8 @@ _log: Final = logging.getLogger(__name__)
 Approve = Callable[[PeerIdentified], Awaitable[bool]]
 """The user's word on a device that knows the linking code."""
 T = TypeVar("T")
+_MAX_QUESTIONS: Final = 64
+"""Questions to the directory at once: a slow one must not gather tasks."""
 _WRITE_AGAIN_S: Final = 10.0
 """Until confirmations that could not be stored are tried again."""
 
@@ -58,6 +61,7 @@ class Trust:
         self._confirmed: dict[bytes, int] = {}
         self._wakeup = Wakeup()
         self._writing = trio.Lock()
+        self._asking = trio.CapacityLimiter(_MAX_QUESTIONS)
 
     # --- responder ------------------------------------------------------------------------------
 
@@ -67,6 +71,10 @@ class Trust:
         assert isinstance(machine, ServerMachine)  # noqa: S101  # only responders ask
         try:
             record = await self._record(event)
+            if event.pairing and self.approve is not None and not await self.approve(event):
+                raise PolicyError("the user said no")
+        except StorageError:
+            machine.abandon(event.attempt)  # nobody's fault out there: no refusal, no try
         except PolicyError as refusal:
             machine.reject(event.attempt, refusal, trio.current_time())
         else:
@@ -75,19 +83,18 @@ class Trust:
 
     async def _record(self, event: PeerIdentified) -> PeerRecord | None:
         try:
-            record = await _ask(self._stores.peers.find(event.key_id))
+            async with self._asking:
+                record = await _ask(self._stores.peers.find(event.key_id))
         except CounterLostError as error:
             self._alarm(Alarm(AlarmKind.COUNTER_LOST, str(error)))
             record = None  # pairing heals it; a session is refused below
         except AerolinkError as error:
             self._alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
-            raise NotPairedError("the directory did not answer") from None
+            raise StorageError("the directory did not answer") from None
         if record is None and not event.pairing:
             raise NotPairedError("this device is not paired")
-        if record is not None and record.state is PeerState.REVOKED:
-            raise RevokedError("this device was revoked")
-        if event.pairing and self.approve is not None and not await self.approve(event):
-            raise PolicyError("the user said no")
+        if record is not None and record.state is PeerState.REVOKED and event.pairing:
+            raise RevokedError("this device was revoked")  # the user is not asked about it
         unwritten = self._confirmed.get(event.key_id, 0)
         if record is not None and unwritten > record.initiation_counter:
             record = replace(record, initiation_counter=unwritten)  # confirmed, and the store does not know it yet
@@ -95,6 +102,7 @@ class Trust:
 
     async def store_pairing(self, pump: Pump, event: PairingStored, counter_epoch: bytes) -> PeerRecord:
         """Store a peer as pending, then let the handshake go on; StorageError (with an alarm) when it failed."""
+        known = await self._name_of(event.key_id)
         record = PeerRecord(
             key_id=event.key_id,
             public=event.public,
@@ -104,6 +112,7 @@ class Trust:
             state=PeerState.PENDING,
             initiation_counter=event.counter,
             counter_epoch=counter_epoch,
+            name=known,
         )
         try:
             async with self._writing:
@@ -117,6 +126,22 @@ class Trust:
             machine.pairing_stored(event.attempt, trio.current_time())
         pump.turn()
         return record
+
+    async def _name_of(self, key_id: bytes) -> str:
+        """Return what the user calls a device: pairing again keeps it."""
+        try:
+            record = await _ask(self._stores.peers.find(key_id))
+        except AerolinkError:
+            return ""
+        return record.name if record is not None else ""
+
+    async def revoke(self, key_id: bytes) -> None:
+        """Mark a peer as revoked; NotPairedError, StorageError."""
+        async with self._writing:
+            records = {record.key_id: record for record in await _ask(self._stores.peers.all())}
+            if key_id not in records:
+                raise NotPairedError("this device is not known")
+            await _ask(self._stores.peers.put(replace(records[key_id], state=PeerState.REVOKED)))
 
     # --- confirmed peers ------------------------------------------------------------------------
 
@@ -157,7 +182,8 @@ class Trust:
             except CounterLostError:
                 continue  # it must be paired again anyway
             if record is not None and record.state is PeerState.PENDING:
-                await _ask(self._stores.peers.put(replace(record, state=PeerState.PAIRED)))
+                with suppress(RevokedError):  # revoked in this moment: it stays so
+                    await _ask(self._stores.peers.put(replace(record, state=PeerState.PAIRED)))
 
     # --- initiator ------------------------------------------------------------------------------
 

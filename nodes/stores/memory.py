@@ -42,6 +42,10 @@ class MemoryPeerDirectory:
         """Add or replace a record; under the same pair secret its counter never goes down."""
         self._records[record.key_id] = merged(self._records.get(record.key_id), check_record(record))
 
+    async def remove(self, key_id: bytes) -> None:
+        """Forget a device."""
+        self._records.pop(key_id, None)
+
     async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:
         """Raise the highest confirmed counters; unknown peers are passed over."""
         for counter in counters.values():

@@ -89,10 +89,17 @@ class PeerFiles:
             self._write_counters(_counters_of(entries))
             self._remember(entries)
 
+    def remove(self, key_id: bytes) -> None:
+        """Forget a device, revoked or not; nothing happens when it is not known."""
+        entries = self._entries()
+        if key_id in entries:
+            self._write_peers({each: entry for each, entry in entries.items() if each != key_id})
+
     def _entry(self, old: _Entry | None, record: PeerRecord) -> _Entry:
+        record = merged(old.record if old else None, record)
         if old is None or old.record.pair_secret != record.pair_secret:
             return _Entry(record, self._new_pairing_name(), lost=False)
-        return replace(old, record=merged(old.record, record))
+        return replace(old, record=record)
 
     def _entries(self) -> dict[bytes, _Entry]:
         if self._cache is not None:
@@ -140,6 +147,10 @@ class FilePeerDirectory:
     async def put(self, record: PeerRecord) -> None:
         """Add or replace a record, durably."""
         await self._serial.run(partial(self._files.put, record))
+
+    async def remove(self, key_id: bytes) -> None:
+        """Forget a device, durably."""
+        await self._serial.run(partial(self._files.remove, key_id))
 
     async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:
         """Raise the highest confirmed counters in one durable write."""

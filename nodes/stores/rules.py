@@ -5,8 +5,8 @@ from typing import Final
 
 from protocols.crypto.dh import DH_FUNCTIONS
 from protocols.crypto.fingerprint import key_id_of
-from protocols.errors import UsageError
-from protocols.link.peers import PeerRecord
+from protocols.errors import RevokedError, UsageError
+from protocols.link.peers import PeerRecord, PeerState
 from specs.registry import KEY_ID_BYTES, PAIR_SECRET_BYTES
 
 MAX_COUNTER: Final = 2**64 - 1
@@ -52,7 +52,11 @@ def merged(old: PeerRecord | None, new: PeerRecord) -> PeerRecord:
 
     A new pair secret is a new pairing and brings its own counter. Under the same secret the counter never
     goes down: whoever revokes or renames a device must not undo a counter that was confirmed in between.
+    RevokedError for anything but a revoked record in the place of one: a revocation is lifted by removing it, and
+    never by a pairing or a session that was under way.
     """
+    if old is not None and old.state is PeerState.REVOKED and new.state is not PeerState.REVOKED:
+        raise RevokedError("this device was revoked: `aerolink keys forget` lifts that, before it is paired again")
     if old is None or old.pair_secret != new.pair_secret:
         return new
     return replace(new, initiation_counter=max(old.initiation_counter, new.initiation_counter))

@@ -26,6 +26,7 @@ COMMANDS = (
     ("keys", "export"),
     ("keys", "list"),
     ("keys", "revoke"),
+    ("keys", "forget"),
 )
 
 

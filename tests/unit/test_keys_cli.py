@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nodes.cli_keys import Output, dh_of, export, generate, list_peers, revoke, show
+from nodes.cli_keys import Output, dh_of, export, forget, generate, list_peers, revoke, show
 from nodes.stores.peerfiles import COUNTERS_NAME
 from nodes.stores.statedir import StateDir
 from protocols.crypto.fingerprint import fingerprint_text, key_id_of
@@ -163,6 +163,16 @@ def test_revoking_by_a_prefix_and_again(folder: Path) -> None:
         assert state.peer_files.find(two.key_id) == two
         assert "in use by another process" in run(revoke, folder, fingerprint).err
     assert run(revoke, folder, fingerprint_text(two.key_id), as_json=True).json["state"] == "revoked"
+
+
+def test_forgetting_lifts_a_revocation(folder: Path) -> None:
+    _put(folder, one := make_record(1, name="Eve"))
+    fingerprint = fingerprint_text(one.key_id)
+    run(revoke, folder, fingerprint)
+    assert run(forget, folder, fingerprint[:9]).out == f"{fingerprint} (Eve) is forgotten\n"
+    assert "no known device" in run(forget, folder, fingerprint).err
+    _put(folder, one)
+    assert run(forget, folder, fingerprint, as_json=True).json["state"] == "forgotten"
 
 
 def test_revoking_nobody(folder: Path) -> None:

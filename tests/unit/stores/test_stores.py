@@ -14,7 +14,7 @@ from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDi
 from nodes.stores.peerfiles import PeerFiles
 from nodes.stores.statedir import StateDir
 from protocols.crypto.dh import X25519Key
-from protocols.errors import ConfigError, CounterLostError, KeyExhaustedError, UsageError
+from protocols.errors import ConfigError, CounterLostError, KeyExhaustedError, RevokedError, UsageError
 from protocols.link.peers import PeerState
 from tests.unit.stores.records import make_record
 
@@ -55,7 +55,15 @@ async def test_peers(stores: Stores) -> None:
     await stores.peers.put(replace(one, state=PeerState.REVOKED))
     revoked = replace(one, state=PeerState.REVOKED, initiation_counter=9)
     assert list(await stores.peers.all()) == [revoked, two]
-    await stores.peers.put(again := make_record(1, secret=2, counter=1))
+    again = make_record(1, secret=2, counter=1)
+    for undone in (again, one, replace(one, state=PeerState.PENDING)):
+        with pytest.raises(RevokedError):
+            await stores.peers.put(undone)
+    assert await stores.peers.find(one.key_id) == revoked
+    await stores.peers.remove(one.key_id)
+    await stores.peers.remove(bytes(16))
+    assert list(await stores.peers.all()) == [two]
+    await stores.peers.put(again)
     assert await stores.peers.find(one.key_id) == again
     with pytest.raises(UsageError):
         await stores.peers.put(replace(one, key_id=bytes(16)))
