@@ -119,9 +119,6 @@ class _Watched:
     async def remove(self, key_id: bytes) -> None:
         await self._directory.remove(key_id)
 
-    async def remove(self, key_id: bytes) -> None:
-        await self._directory.remove(key_id)
-
     async def confirm_counters(self, counters: Mapping[bytes, int]) -> None:
         await self._directory.confirm_counters(counters)
 
