@@ -15,7 +15,6 @@ from protocols.errors import (
     AerolinkError,
     LinkTimeoutError,
     NotPairedError,
-    PolicyError,
     RevokedError,
     SuiteRefusedError,
 )
@@ -33,6 +32,10 @@ _HINTS: Final = {
     RefusalCode.SUITE: "it does not allow this suite",
     RefusalCode.NOT_ALLOWED: "it does not allow this device: not paired there, or revoked",
     RefusalCode.BUSY: "it has as many links as it may have",
+}
+_HINT_ERRORS: Final[dict[RefusalCode, type[AerolinkError]]] = {
+    RefusalCode.SUITE: SuiteRefusedError,
+    RefusalCode.NOT_ALLOWED: NotPairedError,
 }
 
 
@@ -130,8 +133,7 @@ class RemoteController(Node):
         if hint is None:
             return LinkTimeoutError(silence)
         line = f"no link; the other device hints: {_HINTS[hint]}"
-        kinds: dict[RefusalCode, type[PolicyError]] = {RefusalCode.SUITE: SuiteRefusedError}
-        return kinds.get(hint, NotPairedError)(line)
+        return _HINT_ERRORS.get(hint, LinkTimeoutError)(line)
 
     # --- from the pump --------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ import json
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,10 +71,10 @@ STEPS = st.lists(
 )
 
 
-def refused(action: Callable[[], object]) -> bool:
+def refused(action: Callable[..., object], *arguments: object) -> bool:
     """Whether a record was refused because it would lift a revocation."""
     try:
-        action()
+        action(*arguments)
     except RevokedError:
         return True
     return False
@@ -90,7 +89,7 @@ def test_files_and_memory_remember_the_same(steps: list[PeerRecord | dict[bytes,
             if step is None:
                 files = PeerFiles(directory)  # a restart
             elif isinstance(step, PeerRecord):
-                assert refused(partial(files.put, step)) == refused(partial(trio.run, memory.put, step))
+                assert refused(files.put, step) == refused(trio.run, memory.put, step)
             else:
                 files.confirm_counters(step)
                 trio.run(memory.confirm_counters, step)
