@@ -17,7 +17,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @click.group(epilog="Example: aerolink keys generate --state-dir state")
 def keys() -> None:
-    """Make and show the keys of a node, list and revoke the devices that it is paired with."""
+    """Make and show the keys of a node, list, revoke and forget the devices that it is paired with."""
 
 
 def _state_dir(command: _Command) -> _Command:
@@ -97,6 +97,17 @@ def revoke(state_dir: Path, fingerprint: str, as_json: bool) -> int:
 @common_options
 def forget(state_dir: Path, fingerprint: str, as_json: bool) -> int:
     """Forget a device, paired or revoked: it may then be paired again."""
+    from nodes import cli_keys
+
+    return cli_keys.forget(state_dir, fingerprint, _output(as_json))
+
+
+@keys.command(epilog="Example: aerolink keys forget --state-dir state 4kqz-7m2a")
+@_state_dir
+@click.argument("fingerprint")
+@common_options
+def forget(state_dir: Path, fingerprint: str, as_json: bool) -> int:
+    """Forget a device, which also lifts its revocation; the node must not be running."""
     from nodes import cli_keys
 
     return cli_keys.forget(state_dir, fingerprint, _output(as_json))
