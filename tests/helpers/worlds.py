@@ -199,6 +199,8 @@ class StreamWorld(World):
         """How what is sent at once is given to the receiver."""
         self.tamper: Callable[[Node, bytes], bytes] = lambda _, data: data
         """What an attacker makes of what a node sends."""
+        self.turns_between = True
+        """Whether a node takes its events after each piece, as a pump does, or after the last."""
         self.sent: dict[Node, bytearray] = {client: bytearray(), server: bytearray()}
 
     def other(self, node: Node) -> Node:
@@ -218,7 +220,9 @@ class StreamWorld(World):
     def _pour(self, peer: Node, data: bytes) -> None:
         for piece in self.cut(data):
             peer.machine.receive(piece, self.now)
-            peer.turn(self.now)
+            if self.turns_between:
+                peer.turn(self.now)
+        peer.turn(self.now)
 
     def end(self, peer: Node) -> None:
         """End the stream towards a node."""
