@@ -96,17 +96,6 @@ def revoke(state_dir: Path, fingerprint: str, as_json: bool) -> int:
 @click.argument("fingerprint")
 @common_options
 def forget(state_dir: Path, fingerprint: str, as_json: bool) -> int:
-    """Forget a device, paired or revoked: it may then be paired again."""
-    from nodes import cli_keys
-
-    return cli_keys.forget(state_dir, fingerprint, _output(as_json))
-
-
-@keys.command(epilog="Example: aerolink keys forget --state-dir state 4kqz-7m2a")
-@_state_dir
-@click.argument("fingerprint")
-@common_options
-def forget(state_dir: Path, fingerprint: str, as_json: bool) -> int:
     """Forget a device, which also lifts its revocation; the node must not be running."""
     from nodes import cli_keys
 

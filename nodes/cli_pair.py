@@ -43,11 +43,11 @@ def pair(config_file: Path, name: str, minutes: float, as_json: bool) -> int:  #
     if config.node.role is Role.DRONE:
         run_async(pair_drone, config, name, minutes * 60, screen)
     else:
-        run_async(pair_rc, config, name, _ask(as_json=as_json), screen)
+        run_async(pair_rc, config, name, ask_code(as_json=as_json), screen)
     return 0
 
 
-def _ask(*, as_json: bool) -> "LinkingCode":
+def ask_code(*, as_json: bool) -> "LinkingCode":
     """Read a linking code, and see at once whether it is mistyped; CodeFormatError."""
     from protocols.errors import CodeFormatError, UsageError
     from protocols.pairing import LinkingCode

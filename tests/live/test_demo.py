@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 import trio
 
+from nodes.cli import main
 from nodes.demo.lines import LineReader
 from nodes.demo.notes import Delivered, Note, Ready
 from nodes.demo.options import DemoOptions
@@ -22,6 +23,7 @@ from nodes.demo.run import run_demo
 from nodes.drone import CarrierName
 from nodes.flight import ModelFlight, read_replay, tlog_record
 from nodes.flight.source import FlightDigest
+from nodes.logs import take_down
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES
 from protocols.errors import ConfigError
 from tests.conftest import require_or_skip
@@ -130,6 +132,13 @@ async def test_a_port_in_use(carrier: CarrierName) -> None:
             pytest.RaisesExc(ConfigError, match=f"{port}: the port is in use"), flatten_subgroups=True
         ):
             await demo(DemoOptions(carrier=carrier, port=port))
+
+
+def test_the_command_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["demo", "--speed", "max", "--seconds", "0.2", "--suite", "p256_aesgcm_sha256", "--json"])
+    assert code == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["ok"] is True
+    take_down()
 
 
 # --- as a command -----------------------------------------------------------------------------------
