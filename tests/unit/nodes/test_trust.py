@@ -220,10 +220,10 @@ async def test_a_drone_that_cannot_store_a_pairing_says_so_and_can_later(error: 
         await trio.sleep(1)
         assert [record.state for record in await stores.peers.all()] == [PeerState.PAIRED]
         assert not drone.is_pairing  # a code serves one device
-        drone.open_pairing()
-        assert drone.is_pairing
+        closed = drone.open_pairing()
         drone.close_pairing()
-        assert not drone.is_pairing
+        with pytest.raises(LinkTimeoutError):
+            await rc.pair(closed, where)
 
 
 @virtual
