@@ -332,3 +332,29 @@ def test_two_clients_of_one_key_take_turns() -> None:
         talk(Scene(world, client, listener, scene.settings))
     assert len(list(listener.machine.connections())) == 1
     assert make_listener(scene.drone.device, scene.settings).links == []
+
+
+@pytest.mark.parametrize("carrier", ["datagrams", "stream"])
+@BY_SUITE
+def test_the_thief_of_a_static_key_without_the_pair_secret_is_nobody(suite: Suite, carrier: str) -> None:
+    """Who holds every static key of the drone, but no pair secret, cannot answer the RC; likewise the other way."""
+    for thief in ("drone", "rc"):
+        scene = datagram_scene(suite) if carrier == "datagrams" else stream_scene(suite)
+        device, other = scene.drone.device, scene.rc.device
+        if thief == "rc":
+            device, other = other, device
+        key_id = other.key_id(suite.dh)
+        if thief == "drone":
+            device.peers[key_id] = replace(device.peers[key_id], pair_secret=bytes(32))
+        else:
+            device.peers[key_id] = replace(device.peers[key_id], pair_secret=bytes(32))
+            scene = (
+                datagram_scene(suite, rc=device, drone=other)
+                if carrier == "datagrams"
+                else stream_scene(suite, rc=device, drone=other)
+            )
+        scene.rc.client.start(scene.world.now)
+        scene.world.run_for(25.0)
+        assert scene.rc.all(LinkUp) == scene.drone.all(LinkUp) == []
+        assert scene.rc.all(PeerConfirmed) == scene.drone.all(PeerConfirmed) == []
+        assert [down.reason for down in scene.rc.downs()] == [DownReason.NO_ANSWER]

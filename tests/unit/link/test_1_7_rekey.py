@@ -9,7 +9,7 @@ import pytest
 from protocols import codec
 from protocols.crypto.suites import SUITES, Suite
 from protocols.errors import UsageError
-from protocols.events import DownReason, LinkUp, Rekeyed
+from protocols.events import AlarmKind, DownReason, LinkUp, Rekeyed
 from protocols.link.config import LinkConfig
 from specs import inner
 from specs.registry import CloseCode, PacketType
@@ -103,6 +103,7 @@ def test_lk_71_due_by_failed_opens() -> None:
         scene.world.inject(b"\4\0\0\0" + index + (500 + number).to_bytes(8, "big") + bytes(20), RC, RC)
     scene.world.run_for(3.0)
     assert scene.rc.link.stats().link.failed_opens == 100
+    assert scene.rc.alarms() == [AlarmKind.KEY_UNDER_ATTACK]
     assert scene.rc.link.stats().link.rekeys == 1
     talk(scene)
 
