@@ -18,7 +18,7 @@ from protocols.guards.address import Address
 from protocols.link.config import Identity, LinkConfig
 from protocols.link.connection import Connection, Packet
 from protocols.link.framing import DatagramFraming, RecordFraming, handshake_body_untrusted
-from protocols.link.handshake import AnyJob, HandshakeJob, Offer
+from protocols.link.handshake import Offer
 from protocols.link.initiator import CounterPool, Established, Initiator
 from protocols.link.log import LinkLog
 from protocols.link.machine import Machine, earliest
@@ -187,15 +187,13 @@ class Client(Machine):
         self._after(now)
 
     def complete(self, job: Job, now: float) -> None:
-        if isinstance(job, HandshakeJob) and self._complete(job, now):
-            self._after(now)
-
-    def _complete(self, job: AnyJob, now: float) -> bool:
         try:
-            return self._initiator.complete(job, now)
+            ours = self._initiator.complete(job, now)
         except AerolinkError:  # our own key failed (a token that is gone): no handshake will succeed now
             self.abort(DownReason.NO_ANSWER)
             raise
+        if ours:
+            self._after(now)
 
     @property
     def is_over(self) -> bool:

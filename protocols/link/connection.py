@@ -5,8 +5,8 @@ ones. It makes no handshake: a machine installs the session keys of each.
 """
 
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final
 
 from protocols import codec
 from protocols.channels import HANDLED_TYPES, Channels
@@ -338,7 +338,7 @@ class Connection:
         if frame[0] in HANDLED_TYPES:
             self._channels.receive_untrusted(frame, now)
             return
-        handler = _HANDLERS.get(frame[0])
+        handler = self._HANDLERS.get(frame[0])
         if handler is None:
             raise ProtocolViolationError("an inner frame that is not allowed here")
         handler(self, frame, address, now)
@@ -401,15 +401,16 @@ class Connection:
         self._pings[self._ping_id] = now
         self._queue(codec.build(inner.PING, inner.Ping(self._ping_id)))
 
+    _HANDLERS: ClassVar[Mapping[int, "_Handler"]] = {
+        InnerType.PING: _on_ping,
+        InnerType.PONG: _on_pong,
+        InnerType.REKEY_REQUEST: _on_rekey_request,
+        InnerType.PATH_CHALLENGE: _on_path_challenge,
+        InnerType.PATH_RESPONSE: _on_path_response,
+        InnerType.CLOSE: _on_close,
+        InnerType.PADDING: _on_padding,
+    }
 
+
+_Handler = Callable[[Connection, bytes, Address | None, float], None]
 _COUNTER_NAMES: Final = tuple(LinkCounters.__dataclass_fields__)
-
-_HANDLERS: Final[dict[int, Callable[[Connection, bytes, Address | None, float], None]]] = {
-    InnerType.PING: Connection._on_ping,
-    InnerType.PONG: Connection._on_pong,
-    InnerType.REKEY_REQUEST: Connection._on_rekey_request,
-    InnerType.PATH_CHALLENGE: Connection._on_path_challenge,
-    InnerType.PATH_RESPONSE: Connection._on_path_response,
-    InnerType.CLOSE: Connection._on_close,
-    InnerType.PADDING: Connection._on_padding,
-}

@@ -220,9 +220,10 @@ class Initiator:
             self._retry_at_s = now + waits[min(self._tries, len(waits) - 1)]
             self._tries += 1
 
-    def complete(self, job: AnyJob, now: float) -> bool:
+    def complete(self, done: object, now: float) -> bool:
         """Take the outcome of a job; False when it is not (or no longer) ours."""
-        if job is not self._job:
+        job = self._job
+        if job is None or job is not done:
             return False
         self._job = None
         if self._state is InitiatorState.WRITING:

@@ -5,8 +5,8 @@ policy, exact length - and only then public-key work. Data goes by its index to 
 handshake that it proves.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ClassVar, Final
 
 from protocols import codec
 from protocols.crypto.keys import KeySource
@@ -73,7 +73,7 @@ class Listener(ServerMachine):
     # --- the pump's calls -----------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float, address: Address | None = None) -> None:
-        handler = _HANDLERS.get(data[0]) if data else None
+        handler = self._HANDLERS.get(data[0]) if data else None
         if handler is None or address is None:
             self.handshakes.malformed += 1
             return
@@ -280,13 +280,15 @@ class Listener(ServerMachine):
     def _index_taken(self, index: int) -> bool:
         return index in self._by_index or super()._index_taken(index)
 
+    _HANDLERS: ClassVar[Mapping[int, "_Handler"]] = {
+        PacketType.INITIATION: _initiation_untrusted,
+        PacketType.FINISH: _finish_untrusted,
+        PacketType.DATA: _data_untrusted,
+    }
+
+
+_Handler = Callable[[Listener, bytes, Address, float], None]
+
 
 def _tag(data: bytes) -> bytes:
     return data[-_MACS_BYTES:-MAC_BYTES]
-
-
-_HANDLERS: Final[dict[int, Callable[[Listener, bytes, Address, float], None]]] = {
-    PacketType.INITIATION: Listener._initiation_untrusted,
-    PacketType.FINISH: Listener._finish_untrusted,
-    PacketType.DATA: Listener._data_untrusted,
-}

@@ -6,9 +6,9 @@ it has opened. States: :data:`protocols.link.state.PENDING`.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from protocols import codec
 from protocols.crypto.fingerprint import key_id_of
@@ -391,10 +391,11 @@ class Responder:
         self._stats.failed += 1
         self._drop(pending)
 
-    def complete(self, job: AnyJob, now: float) -> bool:
-        """Take the outcome of a job; False when its handshake is gone."""
-        pending = next((each for each in self._by_attempt.values() if each.job is job), None)
-        if pending is None:
+    def complete(self, done: object, now: float) -> bool:
+        """Take the outcome of a job; False when its handshake is gone, or it never was one of ours."""
+        pending = next((each for each in self._by_attempt.values() if each.job is done), None)
+        job = pending.job if pending else None
+        if pending is None or job is None:
             return False
         pending.job = None
         try:
@@ -407,7 +408,7 @@ class Responder:
                 self._drop(pending)
             return True
         pending.noise = job.state
-        _COMPLETED[pending.state](self, pending, result, now)
+        self._COMPLETED[pending.state](self, pending, result, now)
         return True
 
     def next_deadline(self) -> float | None:
@@ -488,12 +489,11 @@ class Responder:
             del self._by_tag[pending.tag]
         self._count_source(pending.address, -1)
 
-
-_COMPLETED: Final[dict[PendingState, Callable[..., None]]] = {
-    PendingState.READING: Responder._first_read,
-    PendingState.WRITING: Responder._second_written,
-    PendingState.READING_FINISH: Responder._third_read,
-}
+    _COMPLETED: ClassVar[Mapping[PendingState, Callable[..., None]]] = {
+        PendingState.READING: _first_read,
+        PendingState.WRITING: _second_written,
+        PendingState.READING_FINISH: _third_read,
+    }
 
 
 def mac_keys(identity: Identity) -> dict[str, bytes]:

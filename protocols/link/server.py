@@ -14,7 +14,7 @@ from protocols.guards.address import Address
 from protocols.link.config import Identity, LinkConfig
 from protocols.link.connection import Connection
 from protocols.link.framing import Framing
-from protocols.link.handshake import HandshakeJob, Offer
+from protocols.link.handshake import Offer
 from protocols.link.machine import Machine
 from protocols.link.peers import PeerRecord
 from protocols.link.responder import Pending, Responder, mac_keys
@@ -101,8 +101,7 @@ class ServerMachine(Machine):
         self._responder.pairing_stored(attempt, now)
 
     def complete(self, job: Job, now: float) -> None:
-        if isinstance(job, HandshakeJob):
-            self._responder.complete(job, now)
+        self._responder.complete(job, now)
 
     # --- for subclasses -------------------------------------------------------------------------
 
