@@ -401,7 +401,7 @@ class Connection:
         self._pings[self._ping_id] = now
         self._queue(codec.build(inner.PING, inner.Ping(self._ping_id)))
 
-    _HANDLERS: ClassVar[Mapping[int, "_Handler"]] = {
+    _HANDLERS: ClassVar[Mapping[int, Callable[..., None]]] = {
         InnerType.PING: _on_ping,
         InnerType.PONG: _on_pong,
         InnerType.REKEY_REQUEST: _on_rekey_request,
@@ -412,5 +412,4 @@ class Connection:
     }
 
 
-_Handler = Callable[[Connection, bytes, Address | None, float], None]
 _COUNTER_NAMES: Final = tuple(LinkCounters.__dataclass_fields__)

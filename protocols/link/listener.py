@@ -280,14 +280,11 @@ class Listener(ServerMachine):
     def _index_taken(self, index: int) -> bool:
         return index in self._by_index or super()._index_taken(index)
 
-    _HANDLERS: ClassVar[Mapping[int, "_Handler"]] = {
+    _HANDLERS: ClassVar[Mapping[int, Callable[..., None]]] = {
         PacketType.INITIATION: _initiation_untrusted,
         PacketType.FINISH: _finish_untrusted,
         PacketType.DATA: _data_untrusted,
     }
-
-
-_Handler = Callable[[Listener, bytes, Address, float], None]
 
 
 def _tag(data: bytes) -> bytes:

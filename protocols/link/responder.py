@@ -234,6 +234,8 @@ class Responder:
             self.reject(attempt, refusal, now)
         elif pending.state is PendingState.FINISH_IDENTIFIED:
             self._move(pending, PendingEvent.ACCEPT)
+            if pending.window is not None:
+                pending.window.claim(pending.key_id)  # now, since others may be asked about at the same time
             self._emit(
                 PairingStored(
                     attempt, pending.key_id, pending.public, pending.offer.suite.dh, self._config.roles[0],
@@ -359,7 +361,7 @@ class Responder:
         self._move(pending, PendingEvent.STORED)
         pending.expires_s = now + self._config.handshake_deadline_s  # for repeated message 3s
         if pending.window is not None:
-            pending.window.claimed_by = pending.key_id
+            pending.window.keep()
         self._stats.paired += 1
         self._drop_void(pending)
         self._confirm_pairing(pending, now)
@@ -483,6 +485,8 @@ class Responder:
             del self._per_source[source]
 
     def _drop(self, pending: Pending) -> None:
+        if pending.window is not None and pending.state is PendingState.STORING:
+            pending.window.release(pending.key_id)
         del self._by_attempt[pending.attempt]
         del self._by_index[pending.index]
         if self._by_tag.get(pending.tag) is pending:
