@@ -78,7 +78,7 @@ def pair_secret_info(initiator: bytes, responder: bytes, roles: tuple[Role, Role
 class PairingWindow:
     """The time in which one code may be used, the tries that it has left, and who used it (PR-4, PR-20 f., PR-32)."""
 
-    __slots__ = ("_psk0", "claimed_by", "code", "expires_s", "tries_left")
+    __slots__ = ("_kept", "_psk0", "claimed_by", "code", "expires_s", "tries_left")
 
     def __init__(
         self, code: LinkingCode, now: float, lifetime_s: float = CODE_LIFETIME_S, tries: int = CODE_TRIES
@@ -87,7 +87,8 @@ class PairingWindow:
         self.expires_s: Final = now + lifetime_s
         self.tries_left = tries
         self.claimed_by: bytes | None = None
-        """Key id of the device that was stored with this code: no other one may use it."""
+        """Key id of the device that was accepted with this code: no other one may use it."""
+        self._kept = False
         self._psk0: Final = code.psk0()
 
     @property
@@ -102,6 +103,19 @@ class PairingWindow:
     def admits(self, key_id: bytes) -> bool:
         """Whether a device may use the code: anyone at first, then only the one that did (PR-32)."""
         return self.claimed_by in {None, key_id}
+
+    def claim(self, key_id: bytes) -> None:
+        """A device was accepted, and is being stored."""
+        self.claimed_by = key_id
+
+    def keep(self) -> None:
+        """It is stored: the code stays its own."""
+        self._kept = True
+
+    def release(self, key_id: bytes) -> None:
+        """It could not be stored, or was given up before: the code is anybody's again, unless it was once."""
+        if self.claimed_by == key_id and not self._kept:
+            self.claimed_by = None
 
     def count_refused_try(self) -> bool:
         """Count a try that was refused; True when it was the last and the code has ended."""

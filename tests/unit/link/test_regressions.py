@@ -23,6 +23,7 @@ from tests.machines import (
     Datagram,
     Device,
     Drbg,
+    Node,
     SeededKeySource,
     config,
     connect,
@@ -389,3 +390,29 @@ def test_no_answer_is_longer_than_its_question() -> None:
             scene.world.settle()
             assert sum(len(each.data) for each in scene.world.log[before:]) <= len(asked)
     assert scene.drone.counts["cookies_sent"] > 0
+
+
+def test_two_devices_at_once_with_one_code() -> None:
+    """PR-32: while one device is being stored, another is refused; when that store fails, the code is free again."""
+    scene = datagram_scene(FAST)
+    code = open_pairing(scene.drone, scene.world.now)
+    scene.drone.hold_trust = scene.drone.hold_stores = True
+    nodes: list[Node] = []
+    for number in range(3):
+        rc = Device(Role.RC, f"rc {number}")
+        nodes.append(make_client(rc, scene.drone.device, scene.settings, code=code, at=replace(RC, port=50 + number)))
+        scene.world.nodes.append(nodes[-1])
+        nodes[-1].client.start(scene.world.now)
+    scene.world.run_until(lambda: len(scene.drone.questions) == 3)
+    third = scene.drone.questions.pop()
+    scene.drone.answer(scene.world.now)
+    scene.world.run_for(0.1)
+    assert len(scene.drone.storing) == 1
+    assert scene.drone.counts["tries_refused"] == 1
+    scene.drone.server.abandon(scene.drone.storing.popleft().attempt)
+    scene.drone.questions.append(third)
+    scene.drone.answer(scene.world.now)
+    scene.world.run_for(0.1)
+    scene.drone.store(scene.world.now)
+    scene.world.run_for(0.1)
+    assert [node.counts["paired"] for node in nodes] == [0, 0, 1]
