@@ -13,6 +13,7 @@ import click
 
 from nodes.cli_errors import OUTPUT_CLOSED, close_output, report
 from nodes.cli_options import LogLevelOption, show_version
+from nodes.packages import home
 
 _COMMANDS: Final = {
     "config": "nodes.cli_checks",
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; whatever goes wrong is one line on stderr."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        home()  # another distribution's `specs` must not run in the place of ours (ADR 1)
         result: object = aerolink.main(args=given, prog_name="aerolink", standalone_mode=False)
     except SystemExit as stop:
         result = stop.code

@@ -16,11 +16,13 @@ def show_version(context: click.Context, _option: click.Parameter, wanted: bool)
     if wanted:
         from importlib.metadata import PackageNotFoundError, version
 
+        from nodes.packages import home
+
         try:
             number = version("aerolink")
         except PackageNotFoundError:
             number = "unknown (not installed)"
-        click.echo(f"aerolink {number}")
+        click.echo(f"aerolink {number} from {home()}")
         context.exit()
 
 

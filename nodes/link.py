@@ -37,6 +37,8 @@ from protocols.link.connection import Connection
 from protocols.link.stats import LinkStats
 from specs.registry import ChannelId, CloseCode, Role
 
+_HASHED_INLINE_BYTES: Final = 1 << 20
+"""What takes longer to hash than a millisecond or two goes to a thread."""
 _GOODBYE_S: Final = 1.0
 _MAX_WAITING_BYTES: Final = 1_048_576
 """Bytes of an object that wait for the user; beyond, everything waits in the core."""
@@ -233,7 +235,7 @@ class Link:
             outcome.append(status)
             done.set()
 
-        digest = hashlib.sha256(data).digest()
+        digest = await _sha256(data)
         key = (channel, await self._send(OfferBulk(channel, name, data, digest)))
         self._outgoing[key] = settle
         try:
@@ -355,3 +357,10 @@ class Link:
         else:
             self._inbox.put(event)
         self._readable.set()
+
+
+async def _sha256(data: bytes | memoryview) -> bytes:
+    if len(data) <= _HASHED_INLINE_BYTES:
+        return hashlib.sha256(data).digest()
+    digest = await trio.to_thread.run_sync(hashlib.sha256, data)  # releases the interpreter lock
+    return digest.digest()

@@ -92,7 +92,7 @@ def test_help_of_demo_names_every_suite(capsys: pytest.CaptureFixture[str]) -> N
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ran = Ran(capsys, "--version")
     assert ran.code == 0
-    assert re.fullmatch(r"aerolink \d+\.\d+\.\d+\n", ran.out)
+    assert re.fullmatch(r"aerolink \d+\.\d+\.\d+ from /.+\n", ran.out)
 
 
 def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
