@@ -6,6 +6,7 @@ from typing import Final
 
 from protocols import codec
 from protocols.crypto.keys import KeySource
+from protocols.crypto.suites import SUITES
 from protocols.errors import DecryptError, MalformedError, PeerError
 from protocols.events import DownReason, LinkDown
 from protocols.guards.address import Address
@@ -19,7 +20,7 @@ from protocols.link.responder import Pending
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
 from protocols.link.state import PendingState
-from specs.datagram import FINISH_HEADER
+from specs.datagram import FINISH_HEADER, InitiationHeader
 from specs.registry import MAC_BYTES, HandshakeKind, PacketType, RefusalCode
 
 _NO_TAG = b""
@@ -132,7 +133,7 @@ class StreamServer(ServerMachine):
         self._began = True
         suite = self._policy(header)
         window = self._pairing_window(now) if header.kind == HandshakeKind.PAIRING else None
-        mac_key = self._window_mac_key if window else next(iter(self._session_mac_keys.values()))
+        mac_key = self._window_mac_key if window else self._mac_key_of(header)
         if isinstance(suite, RefusalCode):
             self.handshakes.refused += 1
             self._responder.reply(self._framing.refused(suite, header.sender, mac_key), None)
@@ -149,6 +150,11 @@ class StreamServer(ServerMachine):
             header, suite, body[INITIATION_HEADER_BYTES:],
             mac_key=mac_key, address=None, tag=_NO_TAG, continued=continued, now=now,
         )  # fmt: skip
+
+    def _mac_key_of(self, header: InitiationHeader) -> bytes:
+        """Return the key that the initiator checks a refusal with: of the static key that its suite needs."""
+        dh = SUITES[header.suite].dh if header.suite in SUITES else ""
+        return self._session_mac_keys.get(dh) or next(iter(self._session_mac_keys.values()))
 
     def _finish_untrusted(self, body: bytes, now: float) -> None:
         header = codec.parse_untrusted(FINISH_HEADER, body[:REPLY_HEADER_BYTES])
