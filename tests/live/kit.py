@@ -28,7 +28,7 @@ CARRIERS: tuple[CarrierName, ...] = ("udp", "tcp")
 LOOPBACK = Endpoint("127.0.0.1", 0)
 CLASSICAL = SUITES[3]
 """Fast, and shares its key with the default suite."""
-QUICK = LinkConfig(handshake_retry_s=(0.1, 0.1, 0.2))
+QUICK = LinkConfig(handshake_retry_s=(0.1, 0.1, 0.2), finish_retry_s=(0.1, 0.1, 0.2))
 """Gives up soon."""
 PATIENT = LinkConfig(handshake_retry_s=(1.0,) * 20)
 DEADLINE_S = 20.0
