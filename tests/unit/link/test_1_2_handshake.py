@@ -191,6 +191,25 @@ def test_lk_13_payload_of_message_1(suite: Suite) -> None:
     assert len(scene.world.sent_by(DRONE, PacketType.RESPONSE)) == 1
 
 
+@pytest.mark.parametrize("suite", [SUITES[3], SUITES[4]], ids=lambda suite: suite.name)
+def test_lk_13_padding_of_message_1(suite: Suite) -> None:
+    """LK-13: where there is padding (pairings without a KEM) every byte of it must be zero."""
+    scene = datagram_scene(suite)
+    code = open_pairing(scene.drone, scene.world.now)
+    sender = 0x0EBE_0EBE
+    head = (7).to_bytes(8, "big") + sender.to_bytes(4, "big")
+    size = lengths(suite, HandshakeKind.PAIRING).payload
+    assert size > 12
+    for inner in (head + b"\1", head.ljust(size - 1, b"\0") + b"\x80", head):
+        forged = forge(
+            suite, scene.rc.device.keys[suite.dh], b"", code=code, kind=HandshakeKind.PAIRING, inner=inner
+        )  # fmt: skip
+        scene.world.inject(forged.datagram, EVE, DRONE)
+        scene.world.settle()
+    assert scene.drone.counts["failed"] == 2
+    assert len(scene.world.sent_to(EVE)) == 1
+
+
 @BY_SUITE
 def test_lk_13_index_of_message_2(suite: Suite) -> None:
     """LK-13: a response whose header names another index than its payload is silence; the right one is taken."""

@@ -416,3 +416,39 @@ def test_two_devices_at_once_with_one_code() -> None:
     scene.drone.store(scene.world.now)
     scene.world.run_for(0.1)
     assert [node.counts["paired"] for node in nodes] == [0, 0, 1]
+
+
+def test_rekey_of_a_replaced_association_does_not_replace_the_new_one() -> None:
+    """A rekey that was answered before its association was replaced comes to nothing (LK-73)."""
+    scene = datagram_scene(FAST, settings=config(FAST, rekey_after_s=20.0))
+    old = scene.rc
+    old.hold_counters = True
+    old.client.start(scene.world.now)
+    old.give_counters(scene.world.now, 1)
+    scene.world.run_until(lambda: scene.drone.links)
+    scene.world.run_for(15.0)
+    new = make_client(scene.rc.device, scene.drone.device, scene.settings, at=replace(RC, port=3))
+    scene.rc.device.next_counter = 1_000
+    old.give_counters(scene.world.now, 1)  # above those of the new association
+    scene.rc.device.next_counter = 2
+    held: list[Datagram] = []
+
+    def hold(sent: Datagram) -> list[Datagram]:
+        if sent.source == RC and sent.data[0] == PacketType.DATA and old.all(Rekeyed):
+            held.append(sent)
+            return []
+        return [] if sent.target == RC and sent.data[0] == PacketType.DATA else [sent]
+
+    scene.world.taps.append(hold)
+    scene.world.run_until(lambda: held, 10.0)
+    scene.world.nodes.append(new)
+    new.client.start(scene.world.now)
+    scene.world.run_until(lambda: len(scene.drone.links) == 2, 5.0)
+    failed = scene.drone.counts["failed"]
+    scene.world.inject(held[0].data, RC, DRONE)
+    scene.world.settle()
+    assert scene.drone.counts["failed"] == failed + 1
+    assert len(scene.drone.links) == 2
+    assert scene.drone.link.is_open
+    assert list(scene.drone.machine.connections()) == [scene.drone.link]
+    talk(replace(scene, rc=new))
