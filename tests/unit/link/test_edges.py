@@ -7,6 +7,7 @@ from protocols.crypto.suites import SUITES
 from protocols.errors import StorageError, UsageError
 from protocols.events import CountersNeeded, DownReason, LinkUp
 from protocols.guards.address import local_address
+from protocols.guards.cookie import mac1, mac1_key, make_reply
 from protocols.link.client import Client
 from protocols.link.config import Identity
 from protocols.link.records import RecordBuffer
@@ -267,3 +268,26 @@ def test_a_datagram_from_nowhere() -> None:
     assert scene.drone.counts["malformed"] == 1
     connect(datagram_scene(FAST))
     assert isinstance(scene.world.log[0], Datagram)
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_only_answers_to_our_own_index_count(right: bool) -> None:
+    """LK-24, LK-61: a cookie and a refusal, authentic in all else, count for the index that they answer only."""
+    scene = datagram_scene(FAST)
+    key = mac1_key(scene.drone.device.keys["25519"].public)
+
+    def answer(sent: Datagram) -> list[Datagram]:
+        if sent.data[0] == PacketType.INITIATION:
+            index = sent.data[4:8] if right else bytes((sent.data[4] ^ 1,)) + sent.data[5:8]
+            cookie = make_reply(key, sent.data[-32:-16], bytes(range(16)), bytes(32))
+            refusal = b"\6\4\0\0" + index
+            scene.world.inject(b"\3\0\0\0" + index + cookie.salt + cookie.sealed, DRONE, RC, 0.01)
+            scene.world.inject(refusal + mac1(key, refusal), DRONE, RC, 0.01)
+        return []
+
+    scene.world.taps.append(answer)
+    scene.rc.client.start(scene.world.now)
+    scene.world.run_for(11.0)
+    assert [down.hint for down in scene.rc.downs()] == [RefusalCode.BUSY if right else None]
+    second = scene.world.sent_by(RC)[1]
+    assert (second[-16:] != bytes(16)) is right
