@@ -168,9 +168,7 @@ class FlightModel:
         self._anchor = self._position
         ahead, aside = self._sticks.forward * self.plan.speed_mps, self._sticks.right * self.plan.speed_mps
         sine, cosine = math.sin(self._attitude.yaw), math.cos(self._attitude.yaw)
-        return Vector(
-            ahead * cosine - aside * sine, ahead * sine + aside * cosine, self._sticks.up * CLIMB_MPS
-        )
+        return Vector(ahead * cosine - aside * sine, ahead * sine + aside * cosine, self._sticks.up * CLIMB_MPS)
 
     def _move(self, dt_s: float) -> None:
         if self._phase not in AIRBORNE:
@@ -199,9 +197,7 @@ class FlightModel:
         share = min(dt_s / LEAN_S, 1.0)
         roll = self._attitude.roll + (math.atan2(aside, GRAVITY_MPS2) - self._attitude.roll) * share
         pitch = self._attitude.pitch + (math.atan2(-ahead, GRAVITY_MPS2) - self._attitude.pitch) * share
-        self._rates = Attitude(
-            (roll - self._attitude.roll) / dt_s, (pitch - self._attitude.pitch) / dt_s, yaw_rate
-        )
+        self._rates = Attitude((roll - self._attitude.roll) / dt_s, (pitch - self._attitude.pitch) / dt_s, yaw_rate)
         self._attitude = Attitude(roll, pitch, yaw)
 
     def _yaw_rate(self, dt_s: float) -> float:

@@ -67,13 +67,9 @@ def read_replay(path: Path, progress: Progress | None = None) -> Replay:
         size = _log_size(path, label)
         raw = read_log(path, partial(_report, progress, size))
     except OSError as error:
-        raise StorageError(
-            f"{label}: cannot be read ({error.strerror}); check the path and its rights"
-        ) from error
+        raise StorageError(f"{label}: cannot be read ({error.strerror}); check the path and its rights") from error
     if not raw.lengths:
-        raise StorageError(
-            f"{label}: holds no MAVLink frame; give a telemetry log (.tlog) of a ground station"
-        )
+        raise StorageError(f"{label}: holds no MAVLink frame; give a telemetry log (.tlog) of a ground station")
     _report(progress, size, size)
     return Replay(path.name, raw, size)
 

@@ -87,9 +87,7 @@ def test_errors_name_the_field_and_no_value() -> None:
     assert "secret" not in str(unfit.value)
 
 
-@pytest.mark.parametrize(
-    "value", [Plain(7), Header(Kind.HELLO, 65_536, b"ab"), Header(Kind.HELLO, 1, b"abc")]
-)
+@pytest.mark.parametrize("value", [Plain(7), Header(Kind.HELLO, 65_536, b"ab"), Header(Kind.HELLO, 1, b"abc")])
 def test_values_that_do_not_fit(value: Header) -> None:
     with pytest.raises(UsageError):
         codec.build(HEADER, value)

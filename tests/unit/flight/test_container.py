@@ -44,9 +44,7 @@ def test_a_changed_byte_is_malformed_or_another_flight_written_the_same_way(
 
 
 @given(FRAMES, st.data())
-def test_every_shorter_or_longer_container_is_malformed(
-    frames: list[FlightFrame], data: st.DataObject
-) -> None:
+def test_every_shorter_or_longer_container_is_malformed(frames: list[FlightFrame], data: st.DataObject) -> None:
     whole = encode_flight(frames)
     cut = data.draw(st.integers(0, len(whole) - 1))
     for damaged in (whole[:cut], whole + data.draw(st.binary(min_size=1, max_size=20))):

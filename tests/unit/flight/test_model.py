@@ -167,9 +167,7 @@ def test_a_step_has_limits(dt_s: float) -> None:
         FlightModel().step(dt_s)
 
 
-@pytest.mark.parametrize(
-    "plan", [{"side_m": 0}, {"height_m": math.nan}, {"speed_mps": 90}, {"latitude_deg": 90}]
-)
+@pytest.mark.parametrize("plan", [{"side_m": 0}, {"height_m": math.nan}, {"speed_mps": 90}, {"latitude_deg": 90}])
 def test_a_plan_has_limits(plan: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(plan))):
         FlightPlan(**plan)

@@ -87,9 +87,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_path_is_only_ever_a_path(
-    log: Callable[..., Path], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_is_only_ever_a_path(log: Callable[..., Path], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = log(LogMaker().messy(5, spoil=0), name=name)
     monkeypatch.chdir(path.parent)
     found = read_replay(Path(name))

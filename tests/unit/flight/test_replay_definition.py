@@ -30,9 +30,7 @@ class Result:
 
 def reference(paths: list[Path]) -> list[Result]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAV")}
-    done = subprocess.run(
-        [sys.executable, REFERENCE, *paths], env=clean, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, REFERENCE, *paths], env=clean, capture_output=True, text=True, check=True)
     return [Result(**json.loads(line)) for line in done.stdout.splitlines()]
 
 

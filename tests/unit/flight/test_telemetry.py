@@ -51,9 +51,7 @@ def test_each_message_comes_at_its_rate(flight: list[FlightFrame]) -> None:
         times[message.get_type().lower()].append(time_s)
     assert set(times) == {name for name, _, _ in STREAMS} | {"statustext"}
     for name, rate_hz, _ in STREAMS:
-        gaps = Counter(
-            round(after - before, 3) for before, after in zip(times[name], times[name][1:], strict=False)
-        )
+        gaps = Counter(round(after - before, 3) for before, after in zip(times[name], times[name][1:], strict=False))
         assert gaps == {1 / rate_hz: len(times[name]) - 1}, name
 
 
@@ -70,9 +68,7 @@ def test_the_messages_agree_with_the_state() -> None:
         model.step(0.01)
     model.apply_command("fly_route")
     state = model.step(0.01)
-    found = {
-        message.get_type(): message for _, message in decode([FlightFrame(0, x) for x in out.due(state)])
-    }
+    found = {message.get_type(): message for _, message in decode([FlightFrame(0, x) for x in out.due(state)])}
     place, hud, battery = found["GLOBAL_POSITION_INT"], found["VFR_HUD"], found["BATTERY_STATUS"]
     assert place.lat == round(state.latitude_deg * 1e7)
     assert place.relative_alt == round(state.position_m.up * 1_000)
