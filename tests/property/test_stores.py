@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,15 @@ def test_no_crash_lowers_a_counter_of_a_pairing(
             except RevokedError:
                 assert files.all() == before
             except StorageError:
-                assert PeerFiles(directory).all() == before
+                found = PeerFiles(directory).all()
+                # Counters are written first: one may be raised already, which is safe; nothing else has changed.
+                assert [
+                    replace(new, initiation_counter=old.initiation_counter)
+                    for new, old in zip(found, before, strict=True)
+                ] == list(before)
+                assert all(
+                    new.initiation_counter >= old.initiation_counter for new, old in zip(found, before, strict=True)
+                )
                 return
             highest = {(r.key_id, r.pair_secret): r.initiation_counter for r in before}
             for record in files.all():
