@@ -13,7 +13,7 @@ from nodes.testing import Datagram, MemoryNetwork
 from protocols.errors import (
     CounterLostError,
     LinkTimeoutError,
-    NotPairedError,
+    PolicyError,
     RevokedError,
     StorageError,
 )
@@ -263,7 +263,7 @@ async def test_the_user_says_no_three_times_and_the_code_ends() -> None:
         code = drone.open_pairing(approve=no)
         for _ in range(3):
             assert drone.is_pairing
-            with pytest.raises((LinkTimeoutError, NotPairedError)):
+            with pytest.raises((PolicyError, LinkTimeoutError)):
                 await rc.pair(code, where)
         assert not drone.is_pairing
         assert AlarmKind.PAIRING_TRIES_USED in kinds(drone)
