@@ -15,10 +15,11 @@ from protocols.errors import (
     AerolinkError,
     LinkTimeoutError,
     NotPairedError,
+    PairingClosedError,
     RevokedError,
     SuiteRefusedError,
 )
-from protocols.events import Alarm, AlarmKind, LinkDown, PairingStored
+from protocols.events import Alarm, AlarmKind, DownReason, LinkDown, PairingStored
 from protocols.guards.address import Address
 from protocols.link.client import Client
 from protocols.link.peers import PeerRecord, PeerState
@@ -27,6 +28,7 @@ from specs.registry import RefusalCode, Role
 
 _RESERVE_AGAIN_S: Final = 10.0
 NO_PAIRING_ANSWER: Final = "no answer: wrong code, or no device in pairing mode"
+PAIRING_REFUSED: Final = "the other device refused the pairing: its user said no, or it does not allow this device"
 _HINTS: Final = {
     RefusalCode.VERSION: "it speaks another version of the protocol",
     RefusalCode.SUITE: "it does not allow this suite",
@@ -129,6 +131,8 @@ class RemoteController(Node):
     def _failure(self, attempt: _Attempt, silence: str) -> AerolinkError:
         if attempt.error is not None:
             return attempt.error
+        if attempt.down and attempt.down.reason is DownReason.REFUSED:
+            return PairingClosedError(PAIRING_REFUSED)
         hint = attempt.down.hint if attempt.down else None
         if hint is None:
             return LinkTimeoutError(silence)

@@ -271,8 +271,8 @@ class Client(Machine):
         if tail.stored:
             return
         if frame[:1] == bytes((InnerType.CLOSE,)):
-            codec.parse_untrusted(inner.CLOSE, frame)
-            self._finish(DownReason.PEER_CLOSED)
+            code = codec.parse_untrusted(inner.CLOSE, frame).code
+            self._finish(DownReason.REFUSED if code is CloseCode.PAIRING_REFUSED else DownReason.PEER_CLOSED)
             return
         codec.parse_untrusted(inner.PAIRING_CONFIRM, frame)
         tail.stored = True

@@ -44,7 +44,7 @@ from protocols.noise import HandshakeState
 from protocols.pairing import PairingWindow, pair_secret_info
 from specs import inner
 from specs.datagram import RESPONSE_HEADER, InitiationHeader, ReplyHeader
-from specs.registry import PAIR_SECRET_BYTES, HandshakeKind, RefusalCode
+from specs.registry import PAIR_SECRET_BYTES, CloseCode, HandshakeKind, RefusalCode
 
 Outgoing = tuple[bytes, Address | None]
 _MAX_OUTGOING: Final = 256
@@ -270,13 +270,22 @@ class Responder:
             if isinstance(reason, kind):
                 self._alarm(alarm, pending)
                 break
-        if pending.state is PendingState.FINISH_IDENTIFIED and pending.window and pending.window.is_open(now):
-            self._stats.tries_refused += 1
-            if pending.window.count_refused_try():
-                self._alarm(AlarmKind.PAIRING_TRIES_USED, pending)
+        if pending.state is PendingState.FINISH_IDENTIFIED:
+            self._refuse_pairing(pending, now)
+            return
         packet = self._framing.refused(RefusalCode.NOT_ALLOWED, pending.header.sender, pending.mac_key)
         self.reply(packet, pending.address)
         self._drop(pending)
+
+    def _refuse_pairing(self, pending: Pending, now: float) -> None:
+        """Count the try, and say no under the pairing's keys: the peer has shown that it knows the code (PR-36)."""
+        if pending.window is not None and pending.window.is_open(now):
+            self._stats.tries_refused += 1
+            if pending.window.count_refused_try():
+                self._alarm(AlarmKind.PAIRING_TRIES_USED, pending)
+        self._move(pending, PendingEvent.REFUSE)
+        pending.expires_s = now + self._config.handshake_deadline_s  # for repeated message 3s
+        self._seal_reply(pending, codec.build(inner.CLOSE, inner.Close(CloseCode.PAIRING_REFUSED)), now)
 
     def abandon(self, attempt: int) -> None:
         """Drop an attempt that cannot be decided (a store did not answer): silence, and no try (PR-20)."""
@@ -332,6 +341,8 @@ class Responder:
         """Read message 3 (a job), or answer a repeated one with the confirmation again (PR-33)."""
         if pending.state is PendingState.CONFIRMED:
             self._confirm_pairing(pending, now)
+        elif pending.state is PendingState.REFUSED:
+            self._seal_reply(pending, codec.build(inner.CLOSE, inner.Close(CloseCode.PAIRING_REFUSED)), now)
         elif pending.state is PendingState.ANSWERED and pending.offer.kind is HandshakeKind.PAIRING:
             self._move(pending, PendingEvent.FINISH)
             self._stats.public_key_jobs += 1
@@ -374,8 +385,10 @@ class Responder:
                 self._drop(other)
 
     def _confirm_pairing(self, pending: Pending, now: float) -> None:
+        self._seal_reply(pending, codec.build(inner.PAIRING_CONFIRM, inner.PairingConfirm()), now)
+
+    def _seal_reply(self, pending: Pending, frame: bytes, now: float) -> None:
         if pending.session is not None and pending.session.usable(now):
-            frame = codec.build(inner.PAIRING_CONFIRM, inner.PairingConfirm())
             self.reply(pending.session.seal(frame), pending.address)
 
     # --- proof and end --------------------------------------------------------------------------

@@ -83,6 +83,8 @@ class PendingState(Enum):
     """Pairing: the node is asked about the peer."""
     STORING = auto()
     """Pairing: the node stores the peer as pending."""
+    REFUSED = auto()
+    """Pairing: refused under the pairing's keys (and again on a repeated message 3)."""
     CONFIRMED = auto()
     """Session: in use. Pairing: the confirmation was sent (and is sent again on a repeated message 3)."""
 
@@ -98,6 +100,7 @@ class PendingEvent(Enum):
     FINISH = auto()
     BAD_FINISH = auto()
     READ_FINISH = auto()
+    REFUSE = auto()
     STORED = auto()
 
 
@@ -112,6 +115,7 @@ PENDING: Final[Mapping[tuple[PendingState, PendingEvent], PendingState]] = {
     (_P.READING_FINISH, _PE.BAD_FINISH): _P.ANSWERED,
     (_P.READING_FINISH, _PE.READ_FINISH): _P.FINISH_IDENTIFIED,
     (_P.FINISH_IDENTIFIED, _PE.ACCEPT): _P.STORING,
+    (_P.FINISH_IDENTIFIED, _PE.REFUSE): _P.REFUSED,
     (_P.STORING, _PE.STORED): _P.CONFIRMED,
 }
 

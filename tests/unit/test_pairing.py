@@ -18,7 +18,7 @@ from protocols.link.client import Client
 from protocols.link.peers import PeerState
 from protocols.pairing import LinkingCode, PairingWindow, pair_secret_info
 from specs import inner
-from specs.registry import CODE_LIFETIME_S, CODE_TRIES, CloseCode, HandshakeKind, PacketType, RefusalCode, Role
+from specs.registry import CODE_LIFETIME_S, CODE_TRIES, CloseCode, HandshakeKind, PacketType, Role
 from tests.helpers.forge import forge
 from tests.machines import (
     DRONE,
@@ -176,7 +176,7 @@ def test_pr_4_a_pairing_under_way_when_the_code_ends() -> None:
     assert node.counts["paired"] == 0
     assert scene.drone.counts["tries_refused"] == 0
     assert scene.drone.device.peers == {}
-    assert [(down.reason, down.hint) for down in node.downs()] == [(DownReason.NO_ANSWER, RefusalCode.NOT_ALLOWED)]
+    assert [(down.reason, down.hint) for down in node.downs()] == [(DownReason.REFUSED, None)]
 
 
 # --- 2.2 the handshake ---------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_pr_20_three_refused_tries_end_the_code_with_an_alarm() -> None:
     for number in range(CODE_TRIES):
         assert AlarmKind.PAIRING_TRIES_USED not in scene.drone.alarms()
         node = pair_over(scene, code)
-        assert [(down.reason, down.hint) for down in node.downs()] == [(DownReason.NO_ANSWER, RefusalCode.NOT_ALLOWED)]
+        assert [(down.reason, down.hint) for down in node.downs()] == [(DownReason.REFUSED, None)]
         assert scene.drone.counts["tries_refused"] == number + 1
     assert scene.drone.alarms().count(AlarmKind.PAIRING_TRIES_USED) == 1
     scene.drone.approve = lambda _: None
@@ -326,7 +326,7 @@ def test_pr_20_tries_of_both_carriers_are_counted_together() -> None:
     stream.run_until(client.downs, 120.0)
     assert window.tries_left == 0
     assert server.alarms() == [AlarmKind.PAIRING_TRIES_USED]
-    assert [(down.reason, down.hint) for down in client.downs()] == [(DownReason.NO_ANSWER, RefusalCode.NOT_ALLOWED)]
+    assert [(down.reason, down.hint) for down in client.downs()] == [(DownReason.REFUSED, None)]
     world.run_for(1.0)
     assert pair_over(scene, window.code).counts["paired"] == 0
 
@@ -408,12 +408,32 @@ def test_pr_23_silence_has_one_line() -> None:
 
 
 def test_who_knows_the_code_but_is_refused_learns_no_more_than_that() -> None:
-    """The hint is one coarse code, whatever the reason (LK-60)."""
-    hints = set[RefusalCode | None]()
+    """PR-36: one authentic answer, whatever the reason, and at once."""
+    seen = set[DownReason]()
     for reason in (PolicyError("no"), RoleRefusedError("role"), NotPairedError("full")):
         scene = refuse(reason)
-        hints.add(pair_over(scene, open_pairing(scene.drone, scene.world.now)).downs()[0].hint)
-    assert hints == {RefusalCode.NOT_ALLOWED}
+        began = scene.world.now
+        seen.add(pair_over(scene, open_pairing(scene.drone, scene.world.now)).downs()[0].reason)
+        assert scene.world.now - began < 1.0
+    assert seen == {DownReason.REFUSED}
+
+
+def test_pr_36_a_refusal_that_was_lost_is_said_again() -> None:
+    """PR-36: for each repeated message 3."""
+    scene = refuse(PolicyError("no"))
+    lost: list[Datagram] = []
+
+    def lose(sent: Datagram) -> list[Datagram]:
+        if sent.source == DRONE and sent.data[0] == PacketType.DATA and len(lost) < 2:
+            lost.append(sent)
+            return []
+        return [sent]
+
+    scene.world.taps.append(lose)
+    node = pair_over(scene, open_pairing(scene.drone, scene.world.now))
+    assert [down.reason for down in node.downs()] == [DownReason.REFUSED]
+    assert len(lost) == 2
+    assert scene.drone.counts["tries_refused"] == 1
 
 
 # --- 2.4 two phases ------------------------------------------------------------------------------
@@ -506,7 +526,7 @@ def test_pr_32_one_device_per_code() -> None:
     assert pair_over(scene, code).counts["paired"] == 1
     node = pair_over(other_rc(scene), code)
     assert node.counts["paired"] == 0
-    assert [(down.reason, down.hint) for down in node.downs()] == [(DownReason.NO_ANSWER, RefusalCode.NOT_ALLOWED)]
+    assert [(down.reason, down.hint) for down in node.downs()] == [(DownReason.REFUSED, None)]
     assert scene.drone.counts["tries_refused"] == 1
     assert list(scene.drone.device.peers) == [scene.rc.device.key_id("25519")]
     assert pair_over(scene, code).counts["paired"] == 1
@@ -625,7 +645,7 @@ def test_pr_34_a_close_from_the_responder_ends_the_pairing() -> None:
     assert pending.session is not None
     from protocols import codec
 
-    frame = codec.build(inner.CLOSE, inner.Close(CloseCode.PAIRING_REFUSED))
+    frame = codec.build(inner.CLOSE, inner.Close(CloseCode.GOING_AWAY))
     node.machine.receive(pending.session.seal(frame), scene.world.now, DRONE)
     scene.world.settle()
     assert [down.reason for down in node.downs()] == [DownReason.PEER_CLOSED]

@@ -151,7 +151,7 @@ def test_tables_refuse_what_they_do_not_have() -> None:
     with pytest.raises(UsageError, match="CLOSE_SENT is not expected in OPEN"):
         advance(CONNECTION, ConnectionState.OPEN, ConnectionEvent.CLOSE_SENT)
     assert len(INITIATOR) == 13
-    assert len(PENDING) == 10
+    assert len(PENDING) == 11
 
 
 def test_a_limit_of_packets_is_respected_and_nothing_is_lost() -> None:
