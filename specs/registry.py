@@ -202,18 +202,21 @@ REFUSE_AFTER_S: Final = 180.0
 OLD_KEY_RECEIVES_S: Final = 10.0
 AMPLIFICATION_LIMIT: Final = 3
 
+# --- channels ---------------------------------------------------------------------------------
+
+MAX_COMMAND_BYTES: Final = 65_536
+MAX_STREAM_MESSAGE_BYTES: Final = 1_048_576
+MAX_STREAM_FRAGMENTS: Final = 4_096
+MAX_BULK_NAME_BYTES: Final = 255
+
 # ================================================================================================
 # Implementation limits (a build may choose others; the peer cannot tell)
 # ================================================================================================
 
 DEFAULT_MAX_DATAGRAM_BYTES: Final = 1_200
 """Protected datagrams until path MTU discovery knows better: fits every IPv6 path."""
-MAX_COMMAND_BYTES: Final = 65_536
-MAX_STREAM_MESSAGE_BYTES: Final = 1_048_576
-MAX_STREAM_FRAGMENTS: Final = 4_096
 MAX_PARTIAL_STREAM_MESSAGES: Final = 8
 MAX_BULK_BYTES: Final = 2**40
-MAX_BULK_NAME_BYTES: Final = 255
 MAX_PENDING_HANDSHAKES: Final = 256
 MAX_PENDING_PER_SOURCE: Final = 8
 MAX_UNAUTHENTICATED_STREAMS: Final = 64
