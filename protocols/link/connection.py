@@ -78,7 +78,7 @@ class Connection:
         emit: Callable[["Connection", Event], None],
         now: float,
     ) -> None:
-        """``rivals``: other addresses that sent the very same initiation; challenges decide the path (LK-83)."""
+        """``rivals``: other addresses that sent the same initiation or its proof; challenges decide (LK-83)."""
         self.key_id: Final = key_id
         """The peer."""
         self.role: Final = role
@@ -155,6 +155,9 @@ class Connection:
         """Say goodbye with an authenticated close; nothing else is sent after it (LK-84)."""
         if self._state is not ConnectionState.OPEN:
             return
+        if self._path and not self._path.is_proven:  # nobody to say it to
+            self.end(reason)
+            return
         self._state = advance(CONNECTION, self._state, ConnectionEvent.CLOSE)
         self._urgent.clear()
         self._urgent.append((codec.build(inner.CLOSE, inner.Close(code)), None))
@@ -189,7 +192,7 @@ class Connection:
         """Report the link as up."""
         self._emit(self, LinkUp(self.key_id, self.role, self.suite.name, handshake_s, self.binding))
         if self._path:
-            self._queue_probes(self._path.open(self._rivals, self.opened_s, None))
+            self._queue_probes(self._path.open(self._rivals, self.opened_s))
 
     def prove(self, now: float) -> None:
         """Send at once on the key in use (LK-56)."""
@@ -217,7 +220,7 @@ class Connection:
         """
         if self._state is not ConnectionState.OPEN or not session.usable(now):
             return False
-        frame = self._open_untrusted(session, packet, now)
+        frame = self._open_untrusted(session, packet, address, now)
         if frame is None:
             return False
         self.deliver_untrusted(session, frame, packet, address, now)
@@ -251,19 +254,29 @@ class Connection:
         if not self._current.usable(now):
             self.end(DownReason.KEY_EXHAUSTED)
             return None
-        if self._urgent:
-            frame, where = self._urgent.popleft()
-        else:
-            waiting = self._channels.next_frame(now) if self.is_open else None
-            if waiting is None:
-                return None
-            frame, where = waiting, None
+        waiting = self._next_frame(now)
+        if waiting is None:
+            return None
+        frame, where = waiting
         packet = self._current.seal(frame)
         self._counters.packets_sent += 1
         self._counters.bytes_sent += len(packet)
         if self._state is ConnectionState.CLOSING:
             self._state = advance(CONNECTION, self._state, ConnectionEvent.CLOSE_SENT)
         return packet, where or self.address
+
+    def _next_frame(self, now: float) -> tuple[bytes, Address | None] | None:
+        """Return what is to be sealed next, and where it goes (None: to the address in use)."""
+        if self._path and not self._path.is_proven:  # challenges only: nobody has proven that he receives (LK-83)
+            for place, (frame, where) in enumerate(self._urgent):
+                if where is not None:
+                    del self._urgent[place]
+                    return frame, where
+            return None
+        if self._urgent:
+            return self._urgent.popleft()
+        channel_frame = self._channels.next_frame(now) if self.is_open else None
+        return None if channel_frame is None else (channel_frame, None)
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_deadline` is due; None when the connection is over."""
@@ -304,16 +317,19 @@ class Connection:
             moved, probes = self._path.handle_deadline(now)
             self._queue_probes(probes)
             self._moved(moved)
+            if self._path.is_lost:
+                self.end(DownReason.NO_ANSWER)
 
     # --- inner frames ---------------------------------------------------------------------------
 
-    def _open_untrusted(self, session: Session, packet: bytes, now: float) -> bytes | None:
+    def _open_untrusted(self, session: Session, packet: bytes, address: Address | None, now: float) -> bytes | None:
         if self._path is None:
             return session.open_untrusted(packet)
         try:
             return session.open_untrusted(packet)
         except ReplayError:
             self._counters.replays += 1
+            self._note_copy(session, packet, address, now)
             self._log.dropped("replays", self._counters.replays, now)
         except DecryptError:
             self._counters.failed_opens += 1
@@ -321,6 +337,14 @@ class Connection:
             if session.failed_opens == self._config.rekey_after_failed_opens:
                 self._emit(self, Alarm(AlarmKind.KEY_UNDER_ATTACK, f"{session.failed_opens} on one key"))
         return None
+
+    def _note_copy(self, session: Session, packet: bytes, address: Address | None, now: float) -> None:
+        """Look at where a duplicate came from, while it is open where the peer is: it may be the slower original."""
+        if self._path is None or address is None or session is not self._current or not self._path.is_validating:
+            return
+        if isinstance(session, DatagramSession) and session.is_recent_copy_untrusted(packet):
+            rtt_s = self._channels.rtt_s
+            self._queue_probes(self._path.on_genuine(address, len(packet), now, newest=True, rtt_s=rtt_s))
 
     def _note_path(self, session: Session, packet: bytes, address: Address | None, now: float) -> None:
         if self._path is None or address is None:

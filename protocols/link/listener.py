@@ -243,14 +243,13 @@ class Listener(ServerMachine):
         known = self._connections.get(pending.key_id)
         return known is not None and known.is_open and known.binding == pending.offer.association
 
-    def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:  # noqa: ARG002
+    def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
         known = self._connections.get(pending.key_id)
         if pending.offer.is_rekey and known is not None:
             known.install(session, now)
             self._index(known)
             return known
-        # The address that message 2 went to: whoever sends the first transport message from elsewhere is a candidate.
-        connection = self._new_connection(pending, session, pending.address, now)
+        connection = self._new_connection(pending, session, address, now)
         if known is not None:
             self._replace((known,), connection)
             self._leaving.append(known)

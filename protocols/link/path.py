@@ -1,17 +1,19 @@
 """Where the peer is: one address in use, and the challenges that decide a change (specs/1-link.md, LK-81 to LK-83).
 
-Theory of operation. The newest valid datagram from another address makes that address a candidate. The address in use
-and the candidate are challenged, each with a token of its own; traffic stays where it is. Who answers the token that
-went to the address in use has received there, wherever the answer comes from, so the candidate is refused. Only
-when that token stays unanswered for the grace time, and the candidate's was answered, the endpoint moves. Neither
-re-sending genuine datagrams faster, nor spoofing an address, nor late copies decide anything: tokens are sealed.
+Theory of operation. The newest valid datagram from another address makes that a candidate; there may be several.
+Candidates are challenged, each with a token of its own; the address in use is challenged all the while, each time with
+a new token; traffic stays where it is. Who answers a token that went to the address in use has received there,
+wherever the answer comes from, so every candidate that is older than this token is refused. A candidate becomes the
+address in use when its token was answered, and the grace time passed without such an answer. Neither re-sending
+genuine datagrams faster, nor spoofing an address, nor late copies decide anything: tokens are sealed.
 
-At the beginning there is no address in use. When the same initiation came from several, one of them is the peer's and
-the others re-send; all are challenged, and the first token that is answered decides.
+At the beginning there may be no address in use: the same initiation, or its proof, came from several. Then all are
+candidates, the first whose token is answered becomes the address in use, and until then nothing else is sent (the
+path is not *proven*); when none answers the link is over. Nobody makes us send to an address that never spoke.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from protocols.guards.address import Address
@@ -19,12 +21,17 @@ from specs.registry import AMPLIFICATION_LIMIT, DATA_HEADER_BYTES, TAG_BYTES
 
 TOKEN_BYTES: Final = 8
 GRACE_S: Final = 0.5
-"""How long the address in use may leave its token unanswered, at least."""
+"""How long the address in use may leave its tokens unanswered, at least."""
 GRACE_ROUND_TRIPS: Final = 3
-CHALLENGES_IN_GRACE: Final = 3
+HOME_AGAIN_S: Final = 1 / 30
+"""How often the address in use is challenged: losing all of 15 tokens in a row takes more than a bad link."""
+CANDIDATE_TRIES: Final = 3
+"""Challenges to a candidate within its grace time."""
 GIVE_UP_S: Final = 3.0
-MAX_RIVALS: Final = 3
-"""Further addresses of an initiation that are looked at."""
+MAX_CANDIDATES: Final = 8
+MAX_RIVALS: Final = MAX_CANDIDATES - 2
+"""Further addresses of an initiation that are looked at; the first and that of the proof have their places."""
+_MAX_QUIET: Final = 64
 _CHALLENGE_BYTES: Final = DATA_HEADER_BYTES + 12 + TAG_BYTES
 
 
@@ -32,8 +39,11 @@ _CHALLENGE_BYTES: Final = DATA_HEADER_BYTES + 12 + TAG_BYTES
 class _Candidate:
     address: Address
     token: bytes
+    since_s: float
+    grace_s: float
     received_bytes: int
     sent_bytes: int = 0
+    challenged_s: float = float("-inf")
     answered: bool = False
 
     def may_send(self) -> bool:
@@ -42,17 +52,6 @@ class _Candidate:
             return False
         self.sent_bytes += _CHALLENGE_BYTES
         return True
-
-
-@dataclass(slots=True)
-class _Contest:
-    home_token: bytes
-    candidates: list[_Candidate]
-    since_s: float
-    grace_s: float
-    opening: bool = False
-    """No address was in use before: the first answer decides."""
-    challenged_s: float = field(default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,102 +67,153 @@ class Probe:
 class Path:
     """The peer's address, and what is known of a change."""
 
-    __slots__ = ("_contest", "_entropy", "_quiet_until_s", "address", "moves_refused", "unanswered")
+    __slots__ = (
+        "_candidates",
+        "_entropy",
+        "_home_s",
+        "_home_tokens",
+        "_quiet",
+        "address",
+        "is_proven",
+        "moves_refused",
+        "unanswered",
+    )
 
     def __init__(self, address: Address, entropy: Callable[[int], bytes]) -> None:
         self.address = address
+        self.is_proven = True
+        """Whether anything but challenges may be sent."""
         self.moves_refused = 0
         self.unanswered = 0
         self._entropy = entropy
-        self._contest: _Contest | None = None
-        self._quiet_until_s = float("-inf")
+        self._candidates: dict[Address, _Candidate] = {}
+        self._home_tokens: dict[bytes, float] = {}
+        self._home_s = float("-inf")
+        self._quiet: dict[Address, float] = {}
 
-    def open(self, rivals: Iterable[Address], now: float, rtt_s: float | None) -> list[Probe]:
-        """Find out at which of several addresses the peer receives; return challenges to send."""
-        candidates = [self._candidate(rival, _CHALLENGE_BYTES) for rival in rivals]
-        return self._begin(candidates, now, rtt_s, opening=True) if candidates else []
+    @property
+    def is_validating(self) -> bool:
+        """Whether there is a candidate."""
+        return bool(self._candidates)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether no address has proven itself at the beginning: there is nobody to send to."""
+        return not self.is_proven and not self._candidates
+
+    def open(self, rivals: Sequence[Address], now: float) -> list[Probe]:
+        """Begin with several addresses, of which one is the peer's; return challenges to send."""
+        if not rivals:
+            return []
+        self.is_proven = False
+        for address in (self.address, *rivals):
+            if len(self._candidates) < MAX_CANDIDATES:
+                self._add(address, _CHALLENGE_BYTES, now, None)
+        return self._challenges(now)
 
     def on_genuine(
         self, address: Address, size_bytes: int, now: float, *, newest: bool, rtt_s: float | None
     ) -> list[Probe]:
-        """Note a datagram whose tag verified; return challenges to send. ``newest``: the highest counter so far."""
-        if address == self.address:
+        """Note a datagram whose tag verified; return challenges to send.
+
+        ``newest``: it has the highest counter so far, or is a recent copy while there is a candidate.
+        """
+        candidate = self._candidates.get(address)
+        if candidate is not None:
+            candidate.received_bytes += size_bytes
             return []
-        if self._contest is not None:
-            for candidate in self._contest.candidates:
-                if candidate.address == address:
-                    candidate.received_bytes += size_bytes
+        if (address == self.address and self.is_proven) or not newest or now < self._quiet.get(address, 0.0):
             return []
-        if not newest or now < self._quiet_until_s:
+        if len(self._candidates) >= MAX_CANDIDATES and not self._evict():
             return []
-        return self._begin([self._candidate(address, size_bytes)], now, rtt_s, opening=False)
+        self._add(address, size_bytes, now, rtt_s)
+        self._home_s = float("-inf")  # the address in use is asked at once whether it is still alive
+        return self._challenges(now)
 
     def may_answer(self, address: Address) -> bool:
         """Whether a challenge's answer may go to an address: to a candidate within its limit (LK-81)."""
-        for candidate in self._contest.candidates if self._contest else ():
-            if candidate.address == address:
-                return candidate.may_send()
-        return True  # the address in use; or one answer for one challenge of the same size
+        candidate = self._candidates.get(address)
+        return candidate is None or candidate.may_send()  # the address in use; or one answer for one challenge
 
     def on_response(self, token: bytes, now: float) -> bool:
         """Note the answer to a challenge, wherever it came from; return whether the address changed."""
-        contest = self._contest
-        if contest is None:
+        asked_s = self._home_tokens.get(token)
+        if asked_s is not None:
+            for candidate in [each for each in self._candidates.values() if each.since_s <= asked_s]:
+                self.moves_refused += 1
+                self._forget(candidate, now)
             return False
-        if token == contest.home_token:
-            self._contest = None
-            self.moves_refused += 1
-            self._quiet_until_s = now + GIVE_UP_S
-            return False
-        for candidate in contest.candidates:
+        for candidate in self._candidates.values():
             if candidate.token == token:
                 candidate.answered = True
-                return self._decide(contest, now)
+                return self._decide(now)
         return False
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_deadline` has something to do."""
-        contest = self._contest
-        if contest is None:
+        if not self._candidates:
             return None
-        deadlines = [contest.since_s + GIVE_UP_S, contest.challenged_s + contest.grace_s / CHALLENGES_IN_GRACE]
-        if any(candidate.answered for candidate in contest.candidates):
-            deadlines.append(contest.since_s + contest.grace_s)
+        deadlines = [self._home_s + HOME_AGAIN_S] if self.is_proven else []
+        for candidate in self._candidates.values():
+            deadlines.append(candidate.since_s + GIVE_UP_S)
+            if candidate.answered:
+                deadlines.append(candidate.since_s + candidate.grace_s)
+            else:
+                deadlines.append(candidate.challenged_s + candidate.grace_s / CANDIDATE_TRIES)
         return min(deadlines)
 
     def handle_deadline(self, now: float) -> tuple[bool, list[Probe]]:
         """Move, challenge again or give up; return whether the address changed, and challenges to send."""
-        contest = self._contest
-        if contest is None:
-            return False, []
-        if self._decide(contest, now):
+        if self._decide(now):
             return True, []
-        if now >= contest.since_s + GIVE_UP_S:
-            self._contest = None
+        for candidate in [each for each in self._candidates.values() if now >= each.since_s + GIVE_UP_S]:
             self.unanswered += 1
-            self._quiet_until_s = now + GIVE_UP_S
-            return False, []
-        if now >= contest.challenged_s + contest.grace_s / CHALLENGES_IN_GRACE:
-            return False, self._challenge(contest, now)
-        return False, []
+            self._forget(candidate, now)
+        return False, self._challenges(now)
 
-    def _candidate(self, address: Address, received_bytes: int) -> _Candidate:
-        return _Candidate(address, self._entropy(TOKEN_BYTES), received_bytes)
-
-    def _begin(self, candidates: list[_Candidate], now: float, rtt_s: float | None, *, opening: bool) -> list[Probe]:
+    def _add(self, address: Address, received_bytes: int, now: float, rtt_s: float | None) -> None:
         grace_s = min(GIVE_UP_S, max(GRACE_S, GRACE_ROUND_TRIPS * (rtt_s or 0.0)))
-        self._contest = _Contest(self._entropy(TOKEN_BYTES), candidates, now, grace_s, opening)
-        return self._challenge(self._contest, now)
+        token = self._entropy(TOKEN_BYTES)
+        self._candidates[address] = _Candidate(address, token, now, grace_s, received_bytes)
 
-    def _challenge(self, contest: _Contest, now: float) -> list[Probe]:
-        contest.challenged_s = now
-        away = [Probe(each.token, each.address) for each in contest.candidates if not each.answered and each.may_send()]
-        return [*away, Probe(contest.home_token, self.address)]
+    def _evict(self) -> bool:
+        """Make room by the oldest candidate that has answered nothing; False if there is none."""
+        for address, candidate in self._candidates.items():
+            if not candidate.answered:
+                del self._candidates[address]
+                return True
+        return False
 
-    def _decide(self, contest: _Contest, now: float) -> bool:
-        """Move to a candidate that answered, at once at the beginning, else when the grace has passed."""
-        winner = next((each for each in contest.candidates if each.answered), None)
-        if winner is None or not (contest.opening or now >= contest.since_s + contest.grace_s):
-            return False
-        self.address, self._contest = winner.address, None
-        return True
+    def _forget(self, candidate: _Candidate, now: float) -> None:
+        del self._candidates[candidate.address]
+        if len(self._quiet) >= _MAX_QUIET:
+            del self._quiet[next(iter(self._quiet))]
+        self._quiet[candidate.address] = now + GIVE_UP_S
+        if not self._candidates:
+            self._home_tokens.clear()
+
+    def _challenges(self, now: float) -> list[Probe]:
+        probes: list[Probe] = []
+        for candidate in self._candidates.values():
+            due = now >= candidate.challenged_s + candidate.grace_s / CANDIDATE_TRIES
+            if due and not candidate.answered:
+                candidate.challenged_s = now
+                if candidate.may_send():
+                    probes.append(Probe(candidate.token, candidate.address))
+        if self.is_proven and self._candidates and now >= self._home_s + HOME_AGAIN_S:
+            self._home_s = now
+            token = self._entropy(TOKEN_BYTES)
+            self._home_tokens[token] = now
+            probes.append(Probe(token, self.address))
+        return probes
+
+    def _decide(self, now: float) -> bool:
+        """Settle on a candidate that answered: at once at the beginning, else when its grace has passed."""
+        for candidate in self._candidates.values():
+            if candidate.answered and not (self.is_proven and now < candidate.since_s + candidate.grace_s):
+                moved = candidate.address != self.address
+                self.address, self.is_proven = candidate.address, True
+                self._candidates.clear()
+                self._home_tokens.clear()
+                return moved
+        return False

@@ -171,7 +171,9 @@ class ServerMachine(Machine):
     def _establish(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
         """Put proven keys to use: in a new connection, or as the next keys of the one that they continue."""
 
-    def _new_connection(self, pending: Pending, session: Session, address: Address | None, now: float) -> Connection:
+    def _new_connection(self, pending: Pending, session: Session, proof: Address | None, now: float) -> Connection:
+        """Make the connection of a new association; ``proof`` is where its first transport message came from."""
+        rivals = dict.fromkeys((proof, *pending.rivals))
         connection = Connection(
             self._config,
             suite=pending.offer.suite,
@@ -180,8 +182,8 @@ class ServerMachine(Machine):
             key_id=pending.key_id,
             role=self._config.roles[0],
             initiator=False,
-            address=address,
-            rivals=tuple(pending.rivals),
+            address=pending.address,
+            rivals=tuple(each for each in rivals if each is not None and each != pending.address),
             entropy=self._entropy,
             emit=self._emit_for,
             now=now,

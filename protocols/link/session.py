@@ -22,6 +22,8 @@ _RECORD_STRUCT: Final = codec.derive_struct(RECORD_HEADER)
 _DATA_TYPE: Final = bytes((PacketType.DATA,))
 _RESERVED: Final = bytes(3)
 _NONCE_START: Final = 4
+_RECENT: Final = 16
+"""Copies of this many newest datagrams may name an address while another one is looked at (LK-81)."""
 _ZERO4: Final = bytes(4)
 
 
@@ -112,6 +114,17 @@ class DatagramSession(_KeyPair):
             raise ReplayError("counter seen before or too old")
         self.received += 1
         return frame
+
+    def is_recent_copy_untrusted(self, packet: bytes) -> bool:
+        """Whether a duplicate is a genuine copy of one of the newest datagrams; nothing is delivered or marked."""
+        counter = int.from_bytes(packet[8:DATA_HEADER_BYTES], "big")
+        if not self.window.highest - _RECENT < counter <= self.window.highest:
+            return False
+        try:
+            self._decrypt_untrusted(packet)
+        except DecryptError:
+            return False
+        return True
 
     def _decrypt_untrusted(self, packet: bytes) -> bytes:
         header = packet[:DATA_HEADER_BYTES]

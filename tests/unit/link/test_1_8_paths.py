@@ -6,8 +6,8 @@ import pytest
 
 from protocols.crypto.suites import SUITES
 from protocols.events import DownReason, PeerMoved
-from protocols.guards.address import local_address
-from protocols.link.path import Path
+from protocols.guards.address import Address, local_address
+from protocols.link.path import Path, Probe
 from specs.registry import CloseCode, PacketType
 from tests.machines import (
     DRONE,
@@ -244,73 +244,129 @@ def test_lk_81_only_the_highest_counter_names_a_candidate() -> None:
     assert moves(scene) == (0, 0, 0)
 
 
-A, B, C = (local_address(name) for name in "abc")
+A, B, C, D = (local_address(name) for name in "abcd")
 
 
-def test_lk_81_82_83_path_by_itself() -> None:
-    """LK-81, LK-82, LK-83: a token each, three times in the grace, within three times what came; 3 s; one at a time."""
+def newest(path: Path, address: Address, size: int, now: float) -> list[Probe]:
+    return path.on_genuine(address, size, now, newest=True, rtt_s=0.02)
+
+
+def run_to(path: Path, start: float, end: float) -> list[Probe]:
+    """Keep every deadline of a path; return what it challenged."""
+    probes: list[Probe] = []
+    while (due := path.next_deadline()) is not None and due <= end:
+        probes += path.handle_deadline(max(due, start))[1]
+    return probes
+
+
+def test_lk_81_challenges() -> None:
+    """LK-81: a token each, three in the grace, within three times what came; the address in use 30 times a second."""
     path = Path(A, Drbg("path"))
     assert path.next_deadline() is None
     assert path.handle_deadline(0.0) == (False, [])
     assert path.on_response(bytes(8), 0.0) is False
-    to_b, to_a = path.on_genuine(B, 44, 0.0, newest=True, rtt_s=0.02)
+    to_b, to_a = newest(path, B, 44, 0.0)
     assert (to_b.address, to_a.address) == (B, A)
-    assert to_b.token != to_a.token
-    assert path.on_genuine(C, 44, 0.0, newest=True, rtt_s=None) == []  # one at a time
-    assert not path.on_response(bytes(8), 0.1)
+    assert path.on_genuine(C, 44, 0.0, newest=False, rtt_s=None) == []  # a copy names nobody
     assert path.may_answer(B)  # the second 44 of 132
-    challenges = 1
-    for step in range(1, 9):
-        moved, probes = path.handle_deadline(step / 6)
-        assert not moved
-        challenges += sum(probe.address == B for probe in probes)
-    assert challenges == 2  # and the third is used up
+    probes = run_to(path, 0.0, 0.49)
+    assert [probe for probe in probes if probe.address == B] == [to_b]  # and that was the third
     assert not path.may_answer(B)
-    path.on_genuine(B, 44, 1.4, newest=True, rtt_s=None)
+    home = [probe.token for probe in probes if probe.address == A]
+    assert len(home) == len(set(home)) == 14
+    newest(path, B, 44, 0.5)
     assert path.may_answer(B)
     assert path.may_answer(C)
-    assert path.on_response(to_b.token, 1.5)  # the grace is over, and A gave no answer
-    assert path.address == B
-    assert path.next_deadline() is None
-    to_c, to_b = path.on_genuine(C, 100, 2.0, newest=True, rtt_s=1.0)
-    assert not path.on_response(to_c.token, 2.1)
-    assert path.next_deadline() is not None
-    assert path.handle_deadline(4.9)[0] is False  # three round trips of 1 s are the grace
-    assert path.on_response(to_b.token, 4.95) is False
-    assert (path.address, path.moves_refused, path.next_deadline()) == (B, 1, None)
-    assert path.on_genuine(C, 100, 7.9, newest=True, rtt_s=None) == []
-    assert path.on_genuine(C, 100, 8.0, newest=False, rtt_s=None) == []
-    assert path.on_genuine(C, 100, 8.0, newest=True, rtt_s=None) != []
-    assert path.handle_deadline(11.0) == (False, [])
+
+
+def test_lk_82_tokens_decide() -> None:
+    """LK-82: an answer for the address in use refuses all who are older than its token; else the grace decides."""
+    path = Path(A, Drbg("path"))
+    to_b, to_a = newest(path, B, 400, 0.0)
+    assert not path.on_response(to_b.token, 0.1)
+    to_c, to_a_again = newest(path, C, 400, 0.2)
+    assert to_a_again.token != to_a.token
+    assert not path.on_response(to_a.token, 0.25)  # B is refused; C came after this token was sent
+    assert path.moves_refused == 1
+    assert path.on_response(to_c.token, 0.3) is False
+    assert run_to(path, 0.3, 0.69) != []
+    assert path.address == A
+    assert path.handle_deadline(0.7) == (True, [])
+    assert (path.address, path.next_deadline()) == (C, None)
+    assert path.on_response(to_a_again.token, 0.8) is False
+    to_d, home = newest(path, D, 400, 1.0)
+    assert path.on_response(home.token, 1.1) is False  # from wherever
+    assert path.on_response(to_d.token, 1.1) is False
+    assert (path.address, path.moves_refused, path.next_deadline()) == (C, 2, None)
+
+
+def test_lk_82_the_grace_is_three_round_trips_on_a_slow_path() -> None:
+    """LK-82: a token needs a round trip to be answered, and further chances."""
+    path = Path(A, Drbg("slow"))
+    to_b, _ = path.on_genuine(B, 400, 0.0, newest=True, rtt_s=0.6)
+    path.on_response(to_b.token, 0.7)
+    run_to(path, 0.7, 1.79)
+    assert path.address == A
+    assert path.handle_deadline(1.8)[0] is True
+
+
+def test_lk_83_quiet_times() -> None:
+    """LK-83: forgotten after 3 s, not looked at for 3 s; others are; an answer after the grace moves at once."""
+    path = Path(A, Drbg("quiet"))
+    newest(path, B, 400, 0.0)
+    run_to(path, 0.0, 3.0)
     assert (path.unanswered, path.next_deadline()) == (1, None)
-    assert path.on_genuine(C, 100, 13.9, newest=True, rtt_s=None) == []
-    to_c, _ = path.on_genuine(C, 100, 14.0, newest=True, rtt_s=None)
-    path.on_response(to_c.token, 14.1)
-    assert path.next_deadline() is not None
-    assert path.handle_deadline(14.5) == (True, [])
-    assert path.address == C
+    assert newest(path, B, 400, 5.9) == []
+    to_c = newest(path, C, 400, 5.9)[0]
+    to_b = newest(path, B, 400, 6.0)[0]
+    run_to(path, 6.0, 6.8)
+    assert path.on_response(to_b.token, 6.9) is True
+    assert path.address == B
+    assert not path.on_response(to_c.token, 6.9)
+
+
+def test_lk_81_the_oldest_that_answered_nothing_makes_room() -> None:
+    """LK-81: at most 8; who has answered keeps his place."""
+    path = Path(A, Drbg("many"))
+    first = newest(path, B, 400, 0.0)[0]
+    path.on_response(first.token, 0.01)
+    for number in range(40):
+        assert len(newest(path, local_address(f"spoofed {number}"), 400, 0.02)) == 2
+    run_to(path, 0.02, 0.5)
+    assert path.address == B
+    for number in range(100):  # and the list of quiet addresses is bounded too
+        newest(path, local_address(f"later {number}"), 400, 1.0 + number * 4)
+        run_to(path, 1.0 + number * 4, 5.0 + number * 4)
+    assert path.address == B
+    full = Path(A, Drbg("full"))
+    for number in range(8):
+        full.on_response(newest(full, local_address(f"answers {number}"), 400, 0.0)[0].token, 0.0)
+    assert newest(full, B, 400, 0.1) == []
 
 
 @pytest.mark.parametrize("winner", ["home", "first", "second", "nobody"])
 def test_lk_83_an_opening_by_itself(winner: str) -> None:
-    """LK-83: of several addresses of one initiation the first answered token decides; else the first address."""
+    """LK-83: of several addresses the first whose token is answered is in use; nothing else is sent before."""
     path = Path(A, Drbg("path"))
-    assert path.open((), 0.0, None) == []
-    to_b, to_c, home = path.open((B, C), 0.0, None)
-    assert [probe.address for probe in (to_b, to_c, home)] == [B, C, A]
-    path.on_genuine(A, 40, 0.1, newest=True, rtt_s=None)
-    path.on_genuine(B, 40, 0.1, newest=True, rtt_s=None)
+    assert (path.open((), 0.0), path.is_proven) == ([], True)
+    home, to_b, to_c = path.open((B, C), 0.0)
+    assert [probe.address for probe in (home, to_b, to_c)] == [A, B, C]
+    newest(path, A, 40, 0.1)
+    newest(path, B, 40, 0.1)
     assert not path.on_response(bytes(8), 0.1)
+    assert (path.is_proven, path.is_lost) == (False, False)
     if winner == "nobody":
-        for step in range(1, 18):
-            assert path.handle_deadline(step / 6)[0] is False
-        assert path.handle_deadline(3.0) == (False, [])
-        assert (path.address, path.unanswered) == (A, 1)
+        run_to(path, 0.1, 2.99)
+        assert (path.is_proven, path.is_lost) == (False, False)
+        run_to(path, 3.0, 3.0)
+        assert (path.is_lost, path.unanswered) == (True, 3)
         return
     token, address = {"home": (home.token, A), "first": (to_b.token, B), "second": (to_c.token, C)}[winner]
     assert path.on_response(token, 0.2) is (winner != "home")
-    assert (path.address, path.next_deadline()) == (address, None)
+    assert (path.address, path.is_proven, path.next_deadline()) == (address, True, None)
     assert not path.on_response(to_b.token, 0.3)
+    crowd = Path(A, Drbg("crowd"))
+    assert len(crowd.open([local_address(f"rival {number}") for number in range(20)], 0.0)) == 8
 
 
 @pytest.mark.parametrize("carrier", ["datagrams", "stream"])
