@@ -33,6 +33,7 @@ from protocols.events import (
 )
 from protocols.guards.address import Address
 from protocols.link.config import LinkConfig
+from protocols.link.liveness import Liveness
 from protocols.link.log import LinkLog
 from protocols.link.path import Path, Probe
 from protocols.link.session import DatagramSession, Session
@@ -102,10 +103,7 @@ class Connection:
         self._rivals = rivals
         self._urgent: deque[tuple[bytes, Address | None]] = deque()
         self._counters = LinkCounters()
-        self._heard_s = now
-        self._ping_s = now
-        self._ping_id = 0
-        self._pings: dict[int, float] = {}
+        self._liveness = Liveness(config, now)
         self._request_s = float("-inf")
         stream = address is None
         self._channels = Channels(
@@ -196,7 +194,7 @@ class Connection:
 
     def prove(self, now: float) -> None:
         """Send at once on the key in use (LK-56)."""
-        self._queue_ping(now)
+        self._queue(self._liveness.ping(now))
 
     def install(self, session: Session, now: float) -> Session | None:
         """Put the keys of a rekey to use; return a session that was dropped for it (LK-72)."""
@@ -230,7 +228,7 @@ class Connection:
         self, session: Session, frame: bytes, packet: bytes, address: Address | None, now: float
     ) -> None:
         """Act on the inner frame of a packet that opened: authentic, but perhaps not well-formed."""
-        self._heard_s = now
+        self._liveness.heard(now)
         self._counters.packets_received += 1
         self._counters.bytes_received += len(packet)
         if session is self._current:
@@ -283,8 +281,7 @@ class Connection:
         if self._state is not ConnectionState.OPEN:
             return None
         deadlines = [
-            self._heard_s + self._config.dead_after_s,
-            self._ping_s + self._config.keepalive_s,
+            self._liveness.next_deadline(),
             self._current.created_s + self._config.refuse_after_s,
             self._previous_until_s,
             self._channels.next_deadline(),
@@ -299,7 +296,7 @@ class Connection:
         """Do what time asks for."""
         if self._state is not ConnectionState.OPEN:
             return
-        if now >= self._heard_s + self._config.dead_after_s:
+        if self._liveness.is_dead(now):
             self.end(DownReason.TIMEOUT)
             return
         if not self._current.usable(now):
@@ -307,8 +304,8 @@ class Connection:
             return
         if self._previous_until_s is not None and now >= self._previous_until_s:
             self._previous = self._previous_until_s = None
-        if now >= self._ping_s + self._config.keepalive_s:
-            self._queue_ping(now)
+        if self._liveness.ping_due(now):
+            self._queue(self._liveness.ping(now))
         if not self.initiator and self.rekey_due(now) and now >= self._request_s + _REQUEST_AGAIN_S:
             self._request_s = now
             self._queue(codec.build(inner.REKEY_REQUEST, inner.RekeyRequest()))
@@ -372,9 +369,9 @@ class Connection:
         self._queue(codec.build(inner.PONG, inner.Pong(ping.id)))
 
     def _on_pong(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
-        sent_s = self._pings.pop(codec.parse_untrusted(inner.PONG, frame).id, None)
-        if sent_s is not None:
-            self._channels.rtt_sample(now - sent_s, now)
+        rtt_s = self._liveness.round_trip_s(codec.parse_untrusted(inner.PONG, frame).id, now)
+        if rtt_s is not None:
+            self._channels.rtt_sample(rtt_s, now)
 
     def _on_rekey_request(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         codec.parse_untrusted(inner.REKEY_REQUEST, frame)
@@ -416,14 +413,6 @@ class Connection:
         if moved and self._path:
             self._counters.moves += 1
             self._emit(self, PeerMoved(self._path.address))
-
-    def _queue_ping(self, now: float) -> None:
-        self._ping_s = now
-        self._ping_id = (self._ping_id + 1) & 0xFFFF_FFFF
-        if len(self._pings) >= 16:
-            self._pings.pop(next(iter(self._pings)))
-        self._pings[self._ping_id] = now
-        self._queue(codec.build(inner.PING, inner.Ping(self._ping_id)))
 
     _HANDLERS: ClassVar[Mapping[int, Callable[..., None]]] = {
         InnerType.PING: _on_ping,
