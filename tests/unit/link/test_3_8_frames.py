@@ -1,19 +1,22 @@
-"""specs/3-channels.md, 3.8: the frames of the link itself; packets that no table has (LK-17)."""
+"""specs/3-channels.md, 3.8: the frames of the link itself; packets that no table has (LK-17); streams (LK-57)."""
 
 import pytest
 
 from protocols.crypto.suites import SUITES
 from protocols.events import DownReason, PairingStored
-from specs.registry import CloseCode, InnerType, PacketType
+from specs.registry import CloseCode, InnerType, PacketType, Role
 from tests.machines import (
     DRONE,
     RC,
+    Device,
     Scene,
     StreamScene,
+    config,
     datagram_link,
     datagram_scene,
     open_pairing,
     pair_over,
+    pair_over_stream,
     stream_link,
     talk,
 )
@@ -152,3 +155,22 @@ def test_lk_17_an_unknown_record_ends_the_link(kind: int) -> None:
     scene.drone.turn(scene.world.now)
     assert [down.reason for down in scene.drone.downs()] == [DownReason.PROTOCOL]
     assert scene.drone.machine.data_to_send(scene.world.now) == []
+
+
+def test_lk_57_a_stream_for_a_pairing_and_a_stream_for_its_session() -> None:
+    """LK-57: after the CLOSE of a pairing the stream is over at both ends."""
+    scene = pair_over_stream(Device(Role.RC, "rc"), Device(Role.DRONE, "drone"), config(FAST))
+    assert len(scene.rc.all(PairingStored)) == 1
+    assert scene.rc.machine.is_over
+    assert scene.drone.machine.is_over
+
+
+@pytest.mark.parametrize("continues", [0, 0x0BAD_0BAD])
+def test_lk_57_a_further_initiation_names_the_session_in_use(continues: int) -> None:
+    """LK-57: a new association, or another one's, has no place on this stream."""
+    scene = stream_link(FAST)
+    body = bytes((1, 1, FAST.id, 2, 0, 0, 0, 9, 1, 2, 1, 0)) + continues.to_bytes(4, "big")
+    record = b"".join(((len(body) + 108).to_bytes(2, "big"), bytes((PacketType.INITIATION, 0)), body, bytes(108)))
+    scene.drone.machine.receive(record, scene.world.now)
+    scene.drone.turn(scene.world.now)
+    assert [down.reason for down in scene.drone.downs()] == [DownReason.PROTOCOL]
