@@ -315,6 +315,8 @@ class PeerConfirmed:
     """16 bytes."""
     counter: int
     """Its confirmed initiation counter (0 at the initiator: nothing to store)."""
+    pair_id: bytes
+    """Which pair secret it has proven (``protocols.pairing.pair_id_of``): an older one commits nothing (PR-37)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +391,7 @@ class AlarmKind(Enum):
     COUNTER_LOST = "an initiation counter is lost: pair the devices again"
     KEY_FAILED = "our own key could not be used"
     STORE_FAILED = "a store could not be written"
+    APPROVE_FAILED = "the user could not be asked about a device"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ _LOOKALIKES: Final = str.maketrans({"O": "0", "I": "1", "L": "1"})
 _MINUS: Final = "\u2212"
 """A dash to the eye, but not to Unicode."""
 _PAIR_SECRET_LABEL: Final = b"Aerolink pair secret v1"
+_PAIR_ID_LABEL: Final = b"Aerolink pair id v1"
+_PAIR_ID_BYTES: Final = 16
 
 
 def _is_separator(character: str) -> bool:
@@ -75,6 +77,11 @@ def pair_secret_info(initiator: bytes, responder: bytes, roles: tuple[Role, Role
     return _PAIR_SECRET_LABEL + initiator + responder + bytes(roles)
 
 
+def pair_id_of(pair_secret: bytes) -> bytes:
+    """Name a pair secret without telling it, 16 bytes: local, never sent (PR-37)."""
+    return hashlib.sha256(_PAIR_ID_LABEL + pair_secret).digest()[:_PAIR_ID_BYTES]
+
+
 class PairingWindow:
     """The time in which one code may be used, the tries that it has left, and who used it (PR-4, PR-20 f., PR-32)."""
 
@@ -88,7 +95,7 @@ class PairingWindow:
         self.tries_left = tries
         self.claimed_by: bytes | None = None
         """Key id of the device that was accepted with this code: no other one may use it."""
-        self._kept = False
+        self._kept = b""
         self._psk0: Final = code.psk0()
 
     @property
@@ -108,9 +115,9 @@ class PairingWindow:
         """A device was accepted, and is being stored."""
         self.claimed_by = key_id
 
-    def keep(self) -> None:
-        """It is stored: the code stays its own."""
-        self._kept = True
+    def keep(self, pair_id: bytes) -> None:
+        """It is stored, with this pair secret (:func:`pair_id_of`): the code stays its own."""
+        self._kept = pair_id
 
     def release(self, key_id: bytes) -> None:
         """It could not be stored, or was given up before: the code is anybody's again, unless it was once."""
@@ -122,7 +129,7 @@ class PairingWindow:
         self.tries_left -= 1
         return self.tries_left == 0
 
-    def finish(self, key_id: bytes) -> None:
-        """End the code when the device that used it has proven its first session (PR-32)."""
-        if self.claimed_by == key_id:
+    def finish(self, key_id: bytes, pair_id: bytes) -> None:
+        """End the code when the device that used it has proven a session with what came of it (PR-32, PR-37)."""
+        if self.claimed_by == key_id and self._kept == pair_id:
             self.tries_left = 0

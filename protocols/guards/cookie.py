@@ -12,6 +12,7 @@ After WireGuard (whitepaper, 5.4.4 and 5.4.7), with the algorithms of specs/1-li
 All comparisons take the same time wherever two MACs differ.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +28,8 @@ Buffer = bytes | bytearray | memoryview
 _KEY_BYTES: Final = 32
 _ZERO_NONCE: Final = bytes(12)
 """Each key seals one cookie: it comes from a fresh salt."""
+MAX_SPENT: Final = 4_096
+"""Implementation limit: initiations remembered by :class:`SpentInitiations` (about 1 MiB)."""
 
 
 # --- mac1 and mac2 ------------------------------------------------------------------------------
@@ -132,3 +135,37 @@ class CookieJar:
         self._previous = self._current if recent else self._entropy(_KEY_BYTES)
         self._current = self._entropy(_KEY_BYTES)
         self._made_at = now
+
+
+class SpentInitiations:
+    """Initiations whose mac2 held and that were let in, for as long as their cookie could be good (LK-26).
+
+    An initiator sends each once. Whoever replays one from its source would otherwise use up what its owner needs.
+    A full table forgets the oldest: to enter one costs a cookie of the source and a token of its bucket.
+    """
+
+    __slots__ = ("_entries", "_lifetime_s", "_max_entries")
+
+    def __init__(self, lifetime_s: float = 2 * COOKIE_LIFETIME_S, max_entries: int = MAX_SPENT) -> None:
+        self._lifetime_s = lifetime_s
+        self._max_entries = max_entries
+        self._entries: OrderedDict[tuple[bytes, bytes], float] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many initiations are remembered."""
+        return len(self._entries)
+
+    def add(self, source: bytes, initiation_mac1: bytes, now: float) -> None:
+        """Remember an initiation of ``source``."""
+        self._forget(now)
+        if len(self._entries) >= self._max_entries:
+            self._entries.popitem(last=False)
+        self._entries[source, initiation_mac1] = now + self._lifetime_s
+
+    def holds(self, source: bytes, initiation_mac1: bytes, now: float) -> bool:
+        """Whether ``source`` was let in with this initiation before."""
+        return self._entries.get((source, initiation_mac1), now) > now
+
+    def _forget(self, now: float) -> None:
+        while self._entries and next(iter(self._entries.values())) <= now:
+            self._entries.popitem(last=False)

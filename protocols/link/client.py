@@ -25,7 +25,7 @@ from protocols.link.machine import Machine, earliest
 from protocols.link.peers import CounterBlock, PeerRecord
 from protocols.link.records import RecordBuffer
 from protocols.link.session import Session
-from protocols.pairing import LinkingCode
+from protocols.pairing import LinkingCode, pair_id_of
 from specs import inner
 from specs.registry import (
     DATA_HEADER_BYTES,
@@ -104,6 +104,17 @@ class Client(Machine):
     def connection(self) -> Connection | None:
         """The association, once it is up."""
         return self._connection
+
+    @property
+    def key_id(self) -> bytes | None:
+        """The peer that this client speaks to; None in a pairing until message 3 is written."""
+        if self._peer is not None:
+            return self._peer.key_id
+        return key_id_of(self._suite.dh, self._tail.established.remote) if self._tail else None
+
+    def is_storing(self, attempt: int, now: float) -> bool:  # noqa: ARG002  # one pairing per client
+        """Whether a pairing waits to be stored."""
+        return self._tail is not None and self._tail.stored and not self._over
 
     def start(self, now: float) -> None:
         """Begin; UsageError when the carrier is too small for the suite (LK-14)."""
@@ -243,7 +254,7 @@ class Client(Machine):
             genuine = self._connection.packet_untrusted(session, packet, address, now)
             if genuine and not self._proven:
                 self._proven = True
-                self._confirmed(self._connection, 0)
+                self._confirmed(self._connection, 0, pair_id_of(self._peer.pair_secret) if self._peer else b"")
 
     def _session_of(self, packet: bytes) -> Session | None:
         sessions: tuple[Session, ...] = ()

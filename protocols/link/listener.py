@@ -1,6 +1,6 @@
 """The responder's machine for datagrams: many peers over one socket (specs/1-link.md, 1.3 and 1.4).
 
-The way of an initiation: header, mac1, load and cookie, the source's rate, the cache of answered initiations,
+The way of an initiation: header, mac1, the cache of answered initiations, load and cookie, the source's rate,
 policy, exact length - and only then public-key work. Data goes by its index to a connection, or to the pending
 handshake that it proves.
 """
@@ -63,6 +63,9 @@ class Listener(ServerMachine):
         self._sources = SourceLimiter(config.source_initiations_per_s, config.source_initiations_burst)
         self._proven_sources = SourceLimiter(config.source_initiations_per_s, config.source_initiations_burst)
         """Of those that own their address; whoever only writes it on his datagrams cannot use this up."""
+        self._repeats = SourceLimiter(config.source_initiations_per_s, config.source_initiations_burst)
+        """Of identical initiations: per source and initiation."""
+        self._spent = guard.SpentInitiations()
         self._load_until_s = float("-inf")
         self._load_alarm_s = float("-inf")
         self._by_index: dict[int, tuple[Connection, Session]] = {}
@@ -167,14 +170,16 @@ class Listener(ServerMachine):
         return None
 
     def _admit(self, header: InitiationHeader, data: bytes, mac_key: bytes, address: Address, now: float) -> bool:
-        """Ask load, cookie, rate and cache, in this order (LK-22 to LK-26)."""
+        """Ask cache, load, cookie and rate, in this order (LK-22 to LK-26): who repeats uses up nobody's tokens."""
+        source = source_key(address)
+        if self._is_repeated(source, data, address, now):
+            return False
         if not self._load.allow(now):
             self._load_until_s = now + _LOAD_LASTS_S
         loaded = now < self._load_until_s
         if loaded and now >= self._load_alarm_s + _LOAD_ALARM_S:
             self._load_alarm_s = now
             self._emit(Alarm(AlarmKind.LOAD_MODE, "more initiations than the limit"))
-        source = source_key(address)
         if loaded or not self._sources.allow(source, now):
             if not self._jar.verify_mac2(data[:-MAC_BYTES], data[-MAC_BYTES:], address, now):
                 self.handshakes.wrong_mac2 += 1
@@ -183,14 +188,25 @@ class Listener(ServerMachine):
             if not self._proven_sources.allow(source, now):
                 self.handshakes.rate_limited += 1
                 return False
-        twin = self._responder.by_tag(_tag(data))
-        if twin is not None:
-            self.handshakes.duplicates += 1
-            if address not in {twin.address, *twin.rivals} and len(twin.rivals) < MAX_RIVALS:
-                twin.rivals.append(address)
-            if twin.response is not None:
-                self._responder.reply(twin.response, address)
-            return False
+            self._spent.add(source, _tag(data), now)
+        return True
+
+    def _is_repeated(self, source: bytes, data: bytes, address: Address, now: float) -> bool:
+        """Whether the same initiation came before; answer it again while its handshake is pending (LK-26)."""
+        tag = _tag(data)
+        twin = self._responder.by_tag(tag)
+        if twin is None:
+            spent = self._spent.holds(source, tag, now)
+            self.handshakes.duplicates += spent
+            return spent
+        if address not in {twin.address, *twin.rivals} and len(twin.rivals) < MAX_RIVALS:
+            twin.rivals.append(address)
+        if not self._repeats.allow(source + tag, now):
+            self.handshakes.rate_limited += 1
+            return True
+        self.handshakes.duplicates += 1
+        if twin.response is not None:
+            self._responder.reply(twin.response, address)
         return True
 
     def _send_cookie(self, header: InitiationHeader, data: bytes, mac_key: bytes, address: Address, now: float) -> None:

@@ -89,8 +89,8 @@ class Machine(ABC):
         for each in work:
             self._emit(each)
 
-    def _confirmed(self, connection: Connection, counter: int) -> None:
-        self._emit_for(connection, PeerConfirmed(connection.key_id, counter))
+    def _confirmed(self, connection: Connection, counter: int, pair_id: bytes) -> None:
+        self._emit_for(connection, PeerConfirmed(connection.key_id, counter, pair_id))
 
     def _random_index(self, taken: Callable[[int], bool]) -> int:
         while True:

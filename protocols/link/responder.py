@@ -41,7 +41,7 @@ from protocols.link.session import Session
 from protocols.link.state import PENDING, PendingEvent, PendingState, advance
 from protocols.link.stats import HandshakeCounters
 from protocols.noise import HandshakeState
-from protocols.pairing import PairingWindow, pair_secret_info
+from protocols.pairing import PairingWindow, pair_id_of, pair_secret_info
 from specs import inner
 from specs.datagram import RESPONSE_HEADER, InitiationHeader, ReplyHeader
 from specs.registry import PAIR_SECRET_BYTES, CloseCode, HandshakeKind, RefusalCode
@@ -49,6 +49,14 @@ from specs.registry import PAIR_SECRET_BYTES, CloseCode, HandshakeKind, RefusalC
 Outgoing = tuple[bytes, Address | None]
 _MAX_OUTGOING: Final = 256
 """Answers that wait for the carrier: a flood while it cannot send must not fill our memory."""
+
+MAX_PROVEN_PAIRINGS: Final = 16
+"""Pairings whose message 3 has come (LK-27). They are never evicted: whoever began them knows the code."""
+_KNOWS_THE_CODE: Final = frozenset(
+    {PendingState.READING_FINISH, PendingState.FINISH_IDENTIFIED, PendingState.STORING, PendingState.REFUSED,
+     PendingState.CONFIRMED}
+)  # fmt: skip
+"""States of a pairing that a replayed message never reaches."""
 
 _REFUSAL_ALARMS: Final = (
     (RevokedError, AlarmKind.REVOKED_PEER),
@@ -79,6 +87,8 @@ class Pending:
     """When."""
     expires_s: float
     """When it is forgotten."""
+    source: bytes = b""
+    """Whom its place is counted to (``source_key`` of the address)."""
     rivals: list[Address] = field(default_factory=list[Address])
     """Other addresses that the very same initiation came from."""
     tag: bytes = b""
@@ -106,6 +116,8 @@ class Pending:
     """Session: for mac1 of the response, once the pair secret is known."""
     pair_secret: bytes = field(default=b"", repr=False)
     """Pairing: 32 bytes, once message 3 was read."""
+    pair_id: bytes = b""
+    """Which pair secret its keys prove, once it is known."""
     job: AnyJob | None = field(default=None, repr=False)
 
 
@@ -134,7 +146,6 @@ class Responder:
         self._by_attempt: OrderedDict[int, Pending] = OrderedDict()
         self._by_index: dict[int, Pending] = {}
         self._by_tag: dict[bytes, Pending] = {}
-        self._per_source: dict[bytes, int] = {}
         self.outgoing: deque[Outgoing] = deque()
 
     def __len__(self) -> int:
@@ -177,18 +188,18 @@ class Responder:
             s=self._identity.key(offer.suite.dh),
             psks={PSK_POSITION[offer.kind]: psk0.psk0} if psk0 else {},
         )
-        self._make_room(address, now)
+        self._make_room(offer.kind, address, now)
         self._attempts += 1
         pending = Pending(
             self._attempts, offer, header, self._new_index(), mac_key, noise, address,
             created_s=now, expires_s=now + self._config.handshake_deadline_s,
-            tag=tag, expected_key_id=expected_key_id, epoch=epoch, window=psk0,
+            source=source_key(address) if address else b"", tag=tag,
+            expected_key_id=expected_key_id, epoch=epoch, window=psk0,
         )  # fmt: skip
         self._by_attempt[pending.attempt] = pending
         self._by_index[pending.index] = pending
         if tag:
             self._by_tag[tag] = pending
-        self._count_source(address, 1)
         self._post(pending, HandshakeJob(noise, lambda state: self._read_first(pending, state, message)))
 
     def _read_first(self, pending: Pending, noise: HandshakeState, message: bytes) -> tuple[int, bytes]:
@@ -306,6 +317,7 @@ class Responder:
         self._move(pending, PendingEvent.ACCEPT)
         pending.noise.set_psk(PSK_POSITION[pending.offer.kind], record.pair_secret)
         pending.reply_key = guard.response_mac1_key(record.pair_secret)
+        pending.pair_id = pair_id_of(record.pair_secret)
 
         def step(noise: HandshakeState) -> tuple[bytes, SessionKeys]:
             message = noise.write_message(response_payload(pending.index))
@@ -344,6 +356,9 @@ class Responder:
         elif pending.state is PendingState.REFUSED:
             self._seal_reply(pending, codec.build(inner.CLOSE, inner.Close(CloseCode.PAIRING_REFUSED)), now)
         elif pending.state is PendingState.ANSWERED and pending.offer.kind is HandshakeKind.PAIRING:
+            if sum(each.state in _KNOWS_THE_CODE for each in self._by_attempt.values()) >= MAX_PROVEN_PAIRINGS:
+                self._stats.rate_limited += 1  # the initiator will say it again
+                return
             self._move(pending, PendingEvent.FINISH)
             self._stats.public_key_jobs += 1
             self._post(pending, HandshakeJob(pending.noise, lambda noise: self._read_third(pending, noise, message)))
@@ -357,12 +372,20 @@ class Responder:
 
     def _third_read(self, pending: Pending, result: tuple[SessionKeys, bytes], now: float) -> None:
         keys, pending.pair_secret = result
+        pending.pair_id = pair_id_of(pending.pair_secret)
         self._use(pending, keys, now)
         self._move(pending, PendingEvent.READ_FINISH)
         if pending.window is not None:
             pending.expires_s = max(pending.expires_s, pending.window.expires_s)  # a person may be asked
         if self._identify(pending):
             self._ask(pending)
+
+    def is_storing(self, attempt: int, now: float) -> bool:
+        """Whether a pairing still waits to be stored: its code has not ended, and its device has not gone (PR-38)."""
+        pending = self._by_attempt.get(attempt)
+        if pending is None or pending.state is not PendingState.STORING:
+            return False
+        return pending.window is None or pending.window.is_open(now)
 
     def pairing_stored(self, attempt: int, now: float) -> None:
         """Confirm a pairing that is on disk now (PR-30)."""
@@ -372,7 +395,7 @@ class Responder:
         self._move(pending, PendingEvent.STORED)
         pending.expires_s = now + self._config.handshake_deadline_s  # for repeated message 3s
         if pending.window is not None:
-            pending.window.keep()
+            pending.window.keep(pending.pair_id)
         self._stats.paired += 1
         self._drop_void(pending)
         self._confirm_pairing(pending, now)
@@ -444,6 +467,18 @@ class Responder:
             if pending.offer.kind is HandshakeKind.PAIRING:
                 self._drop(pending)
 
+    def drop_peer(self, key_id: bytes) -> None:
+        """Forget whatever a peer has begun, answered or not: it is revoked, or has paired anew (LK-45, PR-37)."""
+        for pending in list(self._by_attempt.values()):
+            if pending.key_id == key_id:
+                self._stats.refused += 1
+                self._drop(pending)
+
+    def drop_all(self) -> None:
+        """Forget everything: the carrier has gone."""
+        for pending in list(self._by_attempt.values()):
+            self._drop(pending)
+
     def _identify(self, pending: Pending) -> bool:
         public = pending.noise.remote_static or b""
         pending.public = public
@@ -473,29 +508,22 @@ class Responder:
         who = pending.key_id.hex() if pending.key_id else "unknown"
         self._emit(Alarm(kind, f"device {who} from {pending.address or 'a stream'}"))
 
-    def _make_room(self, address: Address | None, now: float) -> None:
+    def _make_room(self, kind: HandshakeKind, address: Address | None, now: float) -> None:
+        """Sessions and pairings are bounded each on their own: one never gives way to the other (LK-27)."""
         self.handle_deadline(now)
+        mine = [
+            each for each in self._by_attempt.values() if each.offer.kind is kind and each.state not in _KNOWS_THE_CODE
+        ]
         source = source_key(address) if address else b""
-        if address and self._per_source.get(source, 0) >= self._config.max_pending_per_source:
-            self._evict(lambda other: other.address is not None and source_key(other.address) == source)
-        if len(self._by_attempt) >= self._config.max_pending:
-            self._evict(lambda _: True)
+        of_source = [each for each in mine if address and each.source == source]
+        if len(of_source) >= self._config.max_pending_per_source:
+            self._evict(of_source[0])
+        elif len(mine) >= self._config.max_pending:
+            self._evict(mine[0])
 
-    def _evict(self, matches: Callable[[Pending], bool]) -> None:
-        victim = next((each for each in self._by_attempt.values() if matches(each)), None)
-        if victim is not None:
-            self._stats.evicted += 1
-            self._drop(victim)
-
-    def _count_source(self, address: Address | None, change: int) -> None:
-        if address is None:
-            return
-        source = source_key(address)
-        count = self._per_source.get(source, 0) + change
-        if count:
-            self._per_source[source] = count
-        else:
-            del self._per_source[source]
+    def _evict(self, victim: Pending) -> None:
+        self._stats.evicted += 1
+        self._drop(victim)
 
     def _drop(self, pending: Pending) -> None:
         if pending.window is not None and pending.state is PendingState.STORING:
@@ -504,7 +532,6 @@ class Responder:
         del self._by_index[pending.index]
         if self._by_tag.get(pending.tag) is pending:
             del self._by_tag[pending.tag]
-        self._count_source(pending.address, -1)
 
     _COMPLETED: ClassVar[Mapping[PendingState, Callable[..., None]]] = {
         PendingState.READING: _first_read,

@@ -96,9 +96,21 @@ class ServerMachine(Machine):
         """Drop an attempt that the node cannot decide: silence, and no try."""
         self._responder.abandon(attempt)
 
+    def is_storing(self, attempt: int, now: float) -> bool:
+        """Whether an accepted pairing still waits to be stored; a store that took longer must take it back (PR-38)."""
+        return self._responder.is_storing(attempt, now)
+
     def pairing_stored(self, attempt: int, now: float) -> None:
         """The peer is stored as pending (PR-30)."""
         self._responder.pairing_stored(attempt, now)
+
+    def drop_peer(self, key_id: bytes) -> None:
+        """Forget every handshake of a peer that nobody has proven: it is revoked, or has paired anew (LK-45, PR-37)."""
+        self._responder.drop_peer(key_id)
+
+    def drop_all(self) -> None:
+        """Forget every handshake that nobody has proven: the carrier has gone."""
+        self._responder.drop_all()
 
     def complete(self, job: Job, now: float) -> None:
         self._responder.complete(job, now)
@@ -158,9 +170,9 @@ class ServerMachine(Machine):
             return
         self._responder.confirm(pending)
         connection = self._establish(pending, session, address, now)
-        self._confirmed(connection, pending.counter)
+        self._confirmed(connection, pending.counter, pending.pair_id)
         if self._window is not None:
-            self._window.finish(pending.key_id)
+            self._window.finish(pending.key_id, pending.pair_id)
         connection.deliver_untrusted(session, frame, packet, address, now)
 
     def _may_establish(self, pending: Pending) -> bool:  # noqa: ARG002

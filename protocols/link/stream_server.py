@@ -192,3 +192,4 @@ class StreamServer(ServerMachine):
         elif not self._over:
             self._over = True
             self._emit(LinkDown(reason))
+        self._responder.drop_pairings()  # with their claim on the code (PR-32); a session is judged, for the alarm

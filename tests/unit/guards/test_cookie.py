@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protocols.errors import UsageError
 from protocols.guards import cookie as guard
 from protocols.guards.address import encode_address, ip_address
-from protocols.guards.cookie import CookieJar, SealedCookie
+from protocols.guards.cookie import CookieJar, SealedCookie, SpentInitiations
 
 KEY = guard.mac1_key(b"responder static public key")
 MAC1 = bytes(range(16))
@@ -133,3 +133,22 @@ def test_an_empty_previous_secret_is_no_key() -> None:
     responder = jar()
     forged = guard.mac2(guard.mac2(b"", encode_address(HOME)), MESSAGE)
     assert not responder.verify_mac2(MESSAGE, forged, HOME, 0.0)
+
+
+# --- initiations that were let in ---------------------------------------------------------------
+
+
+def test_lk_26_spent_initiations_of_a_source_for_as_long_as_a_cookie_is_good() -> None:
+    """LK-26: of this source only; the table is bounded, and forgets the oldest."""
+    spent = SpentInitiations(lifetime_s=240.0, max_entries=3)
+    assert not spent.holds(b"a", b"1", 0.0)
+    spent.add(b"a", b"1", 0.0)
+    assert spent.holds(b"a", b"1", 239.9)
+    assert not spent.holds(b"b", b"1", 1.0)
+    assert not spent.holds(b"a", b"2", 1.0)
+    assert not spent.holds(b"a", b"1", 240.0)
+    for number in range(4):
+        spent.add(b"b", bytes((number,)), 250.0)
+    assert len(spent) == 3
+    assert not spent.holds(b"b", b"\0", 250.0)
+    assert spent.holds(b"b", b"\3", 250.0)

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import random
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -207,6 +208,7 @@ def test_lk_25_a_bucket_per_source() -> None:
     for number in range(100):
         data = remac(eve[:16] + number.to_bytes(4, "big") + eve[20:], public(scene))
         scene.drone.machine.receive(data, scene.world.now, ip_address("2001:db8::1", number))
+        data = remac(eve[:16] + (number + 100).to_bytes(4, "big") + eve[20:], public(scene))
         scene.drone.machine.receive(data, scene.world.now, ip_address(f"2001:db8::{number + 2:x}", 5))
     counts = scene.drone.counts
     assert counts["wrong_mac2"] == counts["cookies_sent"] == 160
@@ -226,10 +228,54 @@ def test_lk_25_who_owns_the_address_gets_in_though_another_writes_it_on_his_data
     assert scene.drone.links
     initiation = scene.world.sent_by(RC, PacketType.INITIATION)[-1]
     assert initiation[-16:] != bytes(16)
-    for _ in range(60):
-        scene.world.inject(initiation, RC, DRONE)
+    mine = make_client(scene.rc.device, scene.drone.device, scene.settings)
+    fresh = forge(FAST, mine.device.keys["25519"], public(scene)).datagram
+    cookie = jar_of(scene).cookie(RC, scene.world.now)
+    for number in range(60):  # who receives at this address, and asks without end
+        initiation = remac(fresh[:16] + number.to_bytes(4, "big") + fresh[20:], public(scene))[:-16]
+        scene.drone.machine.receive(initiation + guard.mac2(cookie, initiation), scene.world.now, RC)
     scene.world.settle()
     assert scene.drone.counts["rate_limited"] >= 10
+
+
+def jar_of(scene: Scene) -> guard.CookieJar:
+    return scene.drone.listener._jar  # pyright: ignore[reportPrivateUsage]
+
+
+def test_lk_25_an_observer_who_replays_the_owners_initiations_uses_up_nothing_of_his() -> None:
+    """LK-25, LK-26: spoofed from his address, mac2 and all, while pending and after: no token, no public-key work."""
+    scene = datagram_scene(FAST)
+    world, recorded = scene.world, list[bytes]()
+
+    def record(sent: Datagram) -> list[Datagram]:
+        if sent.source == RC and sent.data[0] == PacketType.INITIATION:
+            recorded.append(sent.data)
+        return [sent]
+
+    def replay(until: Callable[[], object], limit_s: float, *first: bytes) -> None:
+        end = world.now + limit_s
+        while world.now < end and not until():
+            for data in (*first * 3, recorded[-1]):
+                scene.drone.machine.receive(data, world.now, RC)
+            world.run_for(0.02)
+
+    world.taps.append(record)
+    connect(scene)
+    for _ in range(4):
+        replay(lambda: False, 3.0, recorded[0])
+        again = make_client(scene.rc.device, scene.drone.device, scene.settings)
+        world.nodes = [again, scene.drone]
+        again.client.start(world.now)
+        began = world.now
+        replay(lambda: again.links, 11.0, recorded[0])  # noqa: B023  # asked at once
+        assert again.links
+        assert world.now - began < 1.5  # with the first retry, that has the cookie
+    assert sum(any(each[-16:]) for each in recorded) >= 2
+    recorded = [each for each in recorded if any(each[-16:])]
+    jobs = scene.drone.counts["public_key_jobs"]
+    replay(lambda: False, 20.0)
+    assert scene.drone.counts["public_key_jobs"] == jobs
+    assert scene.drone.counts["replies_dropped"] == 0
 
 
 def test_lk_26_an_identical_initiation_gets_the_cached_reply_at_its_own_address() -> None:
@@ -249,7 +295,8 @@ def test_lk_26_an_identical_initiation_gets_the_cached_reply_at_its_own_address(
     counts = scene.drone.counts
     assert counts["public_key_jobs"] == 1
     assert counts["duplicates"] == len(replies)
-    assert counts["cookies_sent"] == 100 - len(replies)
+    assert counts["rate_limited"] == 100 - len(replies)
+    assert counts["cookies_sent"] == 0
 
 
 def test_lk_26_a_copy_that_arrives_while_the_first_is_in_work_is_dropped() -> None:
