@@ -68,7 +68,7 @@ class _KeyPair:
         """Whether the next key should be made (LK-71)."""
         config = self._config
         return (
-            now - self.created_s >= config.rekey_after_s
+            now >= self.created_s + config.rekey_after_s
             or max(self.sent, self.received) >= config.rekey_after_messages
             or self.failed_opens >= config.rekey_after_failed_opens
         )
@@ -76,7 +76,7 @@ class _KeyPair:
     def usable(self, now: float) -> bool:
         """Whether the key may still seal and open (LK-71)."""
         config = self._config
-        young = now - self.created_s < config.refuse_after_s
+        young = now < self.created_s + config.refuse_after_s
         return young and max(self.sent, self.received) < config.refuse_after_messages
 
     def _count_seal(self) -> int:
