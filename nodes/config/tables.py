@@ -58,7 +58,7 @@ class LimitsTable:
     handshake_deadline_s: Annotated[float, Number(1, 60)] = _LINK.handshake_deadline_s
     """Seconds after which an unfinished handshake is given up."""
     keepalive_s: Annotated[float, Number(0.05, 60)] = _LINK.keepalive_s
-    """Seconds of silence after which the node sends a sign of life."""
+    """Seconds between two signs of life."""
     dead_after_s: Annotated[float, Number(0.2, 300)] = _LINK.dead_after_s
     """Seconds without authentic traffic after which a link counts as lost; more than `keepalive_s`."""
     rekey_after_s: Annotated[float, Number(1, REKEY_AFTER_S)] = _LINK.rekey_after_s

@@ -37,7 +37,7 @@ class LinkConfig:
     suites: tuple[Suite, ...] = (DEFAULT_SUITE,)
     """Allow-list of the responder; the initiator proposes the first and no other (LK-4)."""
     keepalive_s: float = 2.0
-    """A ping goes out after this much silence of ours."""
+    """A ping goes out this often (LK-80)."""
     dead_after_s: float = 10.0
     """The link is down after this much silence of the peer."""
     rekey_after_s: float = REKEY_AFTER_S

@@ -14,7 +14,7 @@ class PeerState(Enum):
     PAIRED = "paired"
     """A session was confirmed with this pair secret."""
     REVOKED = "revoked"
-    """Refused for ever under this key; only a new pairing that the user allows can lift it."""
+    """Refused; only forgetting the device lifts it (`aerolink keys forget`), never a pairing."""
 
 
 @dataclass(frozen=True, slots=True)
