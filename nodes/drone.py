@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final, Literal
 
 import trio
@@ -15,6 +16,7 @@ from nodes.trust import Approve
 from protocols.errors import UsageError
 from protocols.events import DownReason
 from protocols.guards.address import Address, source_key
+from protocols.guards.ratelimit import SourceLimiter
 from protocols.link.listener import Listener
 from protocols.link.server import ServerMachine
 from protocols.link.stream_server import StreamServer
@@ -42,6 +44,8 @@ class Drone(Node):
         self._new_links, self._links_taken = trio.open_memory_channel[Link](_MAX_WAITING_LINKS)
         self._unproven: dict[Pump, bytes] = {}
         self._finished_handshakes: Counter[str] = Counter()
+        limits = self.config
+        self._stream_sources = SourceLimiter(limits.source_initiations_per_s, limits.source_initiations_burst)
 
     async def _goodbye(self) -> None:
         await super()._goodbye()
@@ -68,6 +72,7 @@ class Drone(Node):
                 await listener.aclose()
 
     def _serve(self, carrier: Carrier, peer: Address) -> None:
+        source = source_key(peer)
         if len(self._unproven) >= self.max_unauthenticated_streams:
             self._make_room()
         machine = StreamServer(
@@ -76,9 +81,10 @@ class Drone(Node):
             key_source=self._key_source,
             entropy=self._entropy,
             now=trio.current_time(),
+            may_begin=partial(self._stream_sources.allow, source),
         )
         self._adopt(machine)
-        self._unproven[self._start(machine, carrier)] = source_key(peer)
+        self._unproven[self._start(machine, carrier)] = source
 
     def _make_room(self) -> None:
         """Close a stream that has proven nothing: a silent one, of the source that has most, the oldest of them.
@@ -151,6 +157,8 @@ class Drone(Node):
 
     def _on_finished(self, pump: Pump) -> None:
         self._unproven.pop(pump, None)
+        if isinstance(pump.machine, ServerMachine):
+            pump.machine.drop_all()  # with their claim on the code (PR-38)
         self._finished_handshakes.update(pump.machine.handshakes.as_dict())
 
     def _on_link(self, pump: Pump, link: Link) -> None:

@@ -4,7 +4,6 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import trio
@@ -22,6 +21,7 @@ from protocols.events import (
     AlarmKind,
     CountersNeeded,
     DownReason,
+    Event,
     Job,
     LinkDown,
     LinkUp,
@@ -30,9 +30,11 @@ from protocols.events import (
     PeerIdentified,
     WorkNeeded,
 )
+from protocols.link.client import Client
 from protocols.link.config import Identity, LinkConfig
 from protocols.link.connection import Connection
 from protocols.link.machine import Machine, MachineEvent
+from protocols.link.server import ServerMachine
 from specs.registry import CloseCode, Role
 
 _log: Final = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class Node(Service):
         self.links: Final[dict[Connection, Link]] = {}
         """Links that are up."""
         self._stores = stores
-        self._trust = Trust(stores, self._on_alarm)
+        self._trust = Trust(stores, self._on_alarm, self._cut)
         self._key_source = key_source or SystemKeySource()
         self._entropy = entropy
         self._threads = work_in_threads
@@ -113,12 +115,26 @@ class Node(Service):
         return self._identity
 
     async def revoke(self, key_id: bytes) -> None:
-        """Refuse a device from now on, and end its links; NotPairedError, StorageError."""
+        """Refuse a device from this moment on, and end its links and handshakes; NotPairedError, StorageError.
+
+        When the store fails the device is refused until the node ends: call it again.
+        """
         await self._trust.revoke(key_id)
-        for connection in tuple(self.links):
-            if connection.key_id == key_id:
-                connection.close(CloseCode.REVOKED)
+
+    def _cut(self, key_id: bytes, code: CloseCode, spared: Pump | None) -> None:
+        """End whatever a key has, on every machine but one: handshakes without a word, links with ``code``."""
+        reason = DownReason.REPLACED if code is CloseCode.REPLACED else DownReason.CLOSED
         for pump in tuple(self._pumps):
+            machine = pump.machine
+            for connection in tuple(machine.connections()):
+                if connection.key_id == key_id:
+                    connection.close(code, reason)
+            if pump is spared:
+                continue
+            if isinstance(machine, ServerMachine):
+                machine.drop_peer(key_id)
+            elif isinstance(machine, Client) and machine.connection is None and machine.key_id == key_id:
+                machine.abort()
             pump.turn()
 
     # --- pumps and events -----------------------------------------------------------------------
@@ -151,9 +167,14 @@ class Node(Service):
             self._start_soon(self._give_counters, pump)
         elif isinstance(event, Alarm):
             self._on_alarm(event)
-        elif connection is None:
-            if isinstance(event, LinkDown):
-                self._on_handshake_over(pump, event)
+        elif connection is not None:
+            self._on_link_event(pump, connection, event)
+        elif isinstance(event, LinkDown):
+            self._on_handshake_over(pump, event)
+
+    def _on_link_event(self, pump: Pump, connection: Connection, event: Event) -> None:
+        if isinstance(event, LinkUp | PeerConfirmed) and self._trust.is_revoked(connection.key_id):
+            connection.close(CloseCode.REVOKED)  # LK-45
         elif isinstance(event, PeerConfirmed):
             self._trust.confirm(event)
         elif isinstance(event, LinkUp):
@@ -190,8 +211,12 @@ class Node(Service):
         self._on_alarm(Alarm(AlarmKind.KEY_FAILED, str(error)))
 
     async def _store_pairing(self, pump: Pump, event: PairingStored) -> None:
-        with suppress(AerolinkError):  # it made an alarm, and the handshake ends by its deadline
+        try:
             await self._trust.store_pairing(pump, event, b"")
+        except AerolinkError:  # whoever must know of it does
+            if isinstance(pump.machine, ServerMachine):
+                pump.machine.abandon(event.attempt)  # and with it the claim on the code (PR-38)
+            pump.turn()
 
     async def _give_counters(self, pump: Pump) -> None:
         """Answer CountersNeeded; only initiators are asked."""

@@ -29,6 +29,9 @@ class PeerDirectory(Protocol):
     async def find(self, key_id: bytes) -> PeerRecord | None:
         """Return the record of a peer, revoked ones too, or None.
 
+        Be quick: an initiator waits 1, 2, 3 and 4 s for the answer to an initiation, and each that follows is asked
+        about anew. A directory slower than the longest of these lets nobody in.
+
         CounterLostError if the store has lost the counter of a record that is not revoked: without it a
         recorded initiation could be played again, so the devices must be paired again. A `put` with another
         pair secret (a new pairing) heals it.

@@ -83,9 +83,11 @@ class RemoteController(Node):
         peer = await self._trust.find(key_id)
         if peer is None:
             raise NotPairedError("this device is not paired with us: run `aerolink pair`")
-        if peer.state is PeerState.REVOKED:
+        if peer.state is PeerState.REVOKED or self._trust.is_revoked(key_id):
             raise RevokedError("this device was revoked here; pair it again after lifting the revocation")
         attempt = await self._attempt(endpoint, carrier, peer, None)
+        if attempt.link is None and self._trust.is_revoked(key_id):
+            raise RevokedError("this device was revoked here meanwhile")
         if attempt.link is None:
             raise self._failure(attempt, f"no answer from {endpoint}")
         return attempt.link

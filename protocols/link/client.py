@@ -112,10 +112,6 @@ class Client(Machine):
             return self._peer.key_id
         return key_id_of(self._suite.dh, self._tail.established.remote) if self._tail else None
 
-    def is_storing(self, attempt: int, now: float) -> bool:  # noqa: ARG002  # one pairing per client
-        """Whether a pairing waits to be stored."""
-        return self._tail is not None and self._tail.stored and not self._over
-
     def start(self, now: float) -> None:
         """Begin; UsageError when the carrier is too small for the suite (LK-14)."""
         self._initiator.start(Offer(self._suite, self._kind, self._config.link_type), 0, now)

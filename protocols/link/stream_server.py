@@ -39,12 +39,15 @@ class StreamServer(ServerMachine):
         key_source: KeySource,
         entropy: Callable[[int], bytes],
         now: float,
+        may_begin: Callable[[float], bool] = lambda _: True,
     ) -> None:
+        """``may_begin`` is asked, with the time, before the stream's first initiation costs anything (LK-28)."""
         super().__init__(config, identity, RecordFraming(), key_source=key_source, entropy=entropy)
         self._records = RecordBuffer()
         self._connection: Connection | None = None
         self._outgoing: deque[Packet] = deque()
         self._deadline_s: float | None = now + config.handshake_deadline_s
+        self._may_begin = may_begin
         self._began = False
         self._over = False
 
@@ -131,6 +134,9 @@ class StreamServer(ServerMachine):
         if continued is not None and header.continues != continued.sessions[0].index:
             raise MalformedError("a rekey of another session")
         self._began = True
+        if continued is None and not self._may_begin(now):
+            self.handshakes.rate_limited += 1
+            return
         suite = self._policy(header)
         window = self._pairing_window(now) if header.kind == HandshakeKind.PAIRING else None
         mac_key = self._window_mac_key if window else self._mac_key_of(header)

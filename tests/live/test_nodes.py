@@ -279,8 +279,9 @@ async def test_a_new_association_replaces_the_old_one(first: CarrierName, second
 
 async def test_links_that_nobody_takes_do_not_pile_up() -> None:
     pair = await paired()
+    often = replace(FAST, source_initiations_burst=100.0)
     with trio.fail_after(DEADLINE_S):
-        async with Drone(pair.drone, FAST) as drone, RemoteController(pair.rc, FAST) as rc:
+        async with Drone(pair.drone, often) as drone, RemoteController(pair.rc, FAST) as rc:
             where = await drone.listen(LOOPBACK, "tcp")
             for _ in range(70):
                 link = await rc.connect(pair.drone_id, where, "tcp")

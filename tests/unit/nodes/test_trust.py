@@ -150,8 +150,8 @@ async def test_leaving_waits_for_a_write_under_way() -> None:
         directory.delay_s = 0.5
         await rc.connect(pair.drone_id, where)
         await drone.next_link()
-        await trio.sleep(0.1)
-        assert directory.calls[-1] == "confirm"
+        await trio.sleep(0.6)
+        assert directory.calls[-2:] == ["find", "confirm"]
     assert await counter_of(pair) > 0
 
 
