@@ -1,8 +1,8 @@
 """What a link has received and nobody has taken yet: each class keeps its own promise (specs/3-channels.md).
 
 Newest wins for ``control`` and ``state``, the oldest goes for ``stream``; ``command`` and offers wait, and while many
-wait, nothing is taken from the core, so the sender is slowed down. A user who reads nothing but answers and objects
-is therefore never stopped by telemetry that he does not read.
+wait, no more commands are taken from the core, so their sender is slowed down. A user who reads nothing but answers and
+objects is therefore never stopped by telemetry that he does not read.
 """
 
 from collections import OrderedDict, deque
@@ -14,7 +14,7 @@ from specs.registry import ChannelId
 Offer = TypeVar("Offer")
 
 MAX_COMMANDS: Final = 1_024
-"""Commands and offers that wait; beyond, everything waits in the core."""
+"""Commands and offers that wait; beyond, commands wait in the core. Offers are few: the core bounds them."""
 MAX_STREAM_BYTES: Final = 4_194_304
 _OVERHEAD_BYTES: Final = 64
 
@@ -30,13 +30,15 @@ class Inbox(Generic[Offer]):
         self._reliable: deque[ChannelEvent | Offer] = deque()
         self.dropped = 0
         """Messages given up because nobody took them in time."""
+        self.stale = 0
+        """Of ``control``: those whose lifetime passed here (CH-14)."""
 
     def __len__(self) -> int:
         return len(self._control) + len(self._reliable) + len(self._state) + len(self._stream)
 
     @property
     def is_full(self) -> bool:
-        """Whether the core should keep what it has."""
+        """Whether the core should keep the commands that it has."""
         return len(self._reliable) >= MAX_COMMANDS
 
     def put(self, message: ChannelEvent | Offer) -> None:
@@ -57,10 +59,13 @@ class Inbox(Generic[Offer]):
         else:
             self._reliable.append(message)
 
-    def take(self) -> ChannelEvent | Offer | None:
+    def take(self, now: float) -> ChannelEvent | Offer | None:
         """Return the most urgent message, or None."""
-        if self._control:
-            return self._control.pop(next(iter(self._control)))
+        while self._control:
+            control = self._control.pop(next(iter(self._control)))
+            if now <= control.expires_s:
+                return control
+            self.stale += 1
         if self._reliable:
             return self._reliable.popleft()
         if self._state:

@@ -1,7 +1,8 @@
 """A link as the user of a node holds it: typed messages, requests with answers, whole objects, back-pressure.
 
 What nobody takes waits in an :class:`~nodes.inbox.Inbox` and behind it in the core, so a slow reader slows a reliable
-sender down and loses only what is unreliable.
+sender down and loses only what is unreliable. What is full holds back its own: an object its bytes, commands the
+commands; control passes everything (CH-5).
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import trio
 from nodes.inbox import Inbox
 from nodes.runner import Pump
 from nodes.wakeup import Wakeup
+from protocols.channels import Held
 from protocols.errors import AerolinkError, LinkTimeoutError, QueueFullError, TruncatedError, UsageError
 from protocols.events import (
     AcceptBulk,
@@ -41,7 +43,7 @@ _HASHED_INLINE_BYTES: Final = 1 << 20
 """What takes longer to hash than a millisecond or two goes to a thread."""
 _GOODBYE_S: Final = 1.0
 _MAX_WAITING_BYTES: Final = 1_048_576
-"""Bytes of an object that wait for the user; beyond, everything waits in the core."""
+"""Bytes of an object that wait for the user; beyond, they wait in the core."""
 _ERRORS: Final[dict[DownReason, type[AerolinkError]]] = {
     DownReason.TRUNCATED: TruncatedError,
     DownReason.TIMEOUT: LinkTimeoutError,
@@ -157,6 +159,7 @@ class Link:
         self._answers: dict[tuple[ChannelId, int], Callable[[bytes | None], None]] = {}
         self._outgoing: dict[tuple[ChannelId, int], Callable[[BulkStatus | None], None]] = {}
         self._incoming: dict[tuple[ChannelId, int], IncomingObject] = {}
+        self._full: set[tuple[ChannelId, int]] = set()
         self._ended = trio.Event()
         pump.on_progress[connection] = self.progress
 
@@ -181,6 +184,20 @@ class Link:
     def dropped(self) -> int:
         """Messages of ``control``, ``state`` and ``stream`` given up here because nobody took them in time."""
         return self._inbox.dropped
+
+    @property
+    def stale(self) -> int:
+        """Messages of ``control`` that waited here until their lifetime was over (CH-14)."""
+        return self._inbox.stale
+
+    @property
+    def control_stale_since(self) -> float | None:
+        """Since when every control message that arrived was too old (CH-12); None after one that was not.
+
+        Nothing within an association heals a path that became slower for good, or a peer whose clock stood still. A
+        node that needs control, and sees this last, closes the link and makes it anew.
+        """
+        return self._connection.channels.control_stale_since
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -266,7 +283,7 @@ class Link:
     async def receive(self) -> ChannelEvent | IncomingObject:
         """Return the next message; LinkClosedError when the link is down and all has been taken."""
         await trio.lowlevel.checkpoint_if_cancelled()  # not later: what has been taken must not be lost
-        while (message := self._inbox.take()) is None:
+        while (message := self._inbox.take(trio.current_time())) is None:
             if self.down is not None:
                 self._readable.set()  # for whoever else waits
                 raise self._closed(self.down)
@@ -318,14 +335,16 @@ class Link:
         self._ended.set()
 
     def progress(self) -> None:
-        """Take messages out of the core while there is room for them, and open its windows by that."""
+        """Take messages out of the core as far as there is room for them, and open its windows by that."""
         taken = False
-        while not self._inbox.is_full and not any(each.is_full for each in self._incoming.values()):
-            event = self._connection.next_message()
-            if event is None:
-                break
+        now = trio.current_time()
+        self._full = {key for key, each in self._incoming.items() if each.is_full}
+        held = Held(self._inbox.is_full, self._full)
+        while (event := self._connection.channels.next_event(now, held)) is not None:
             taken = True
             self._route(event)
+            if held.commands is not self._inbox.is_full:
+                held = Held(self._inbox.is_full, self._full)
         self._writable.set()
         if taken:
             self._pump.wake()
@@ -344,12 +363,7 @@ class Link:
                 finish(event.status)
             return
         if isinstance(event, BulkChunkReceived | BulkReceived | BulkEnded):
-            incoming = self._incoming.get((event.channel, event.transfer))
-            if incoming is not None:
-                incoming.on_event(event)
-            if isinstance(event, BulkEnded) and incoming is not None:
-                del self._incoming[event.channel, event.transfer]
-                self._inbox.remove(incoming)
+            self._on_transfer((event.channel, event.transfer), event)
             return
         if isinstance(event, BulkOffered):
             offered = self._incoming[event.channel, event.transfer] = IncomingObject(self, event)
@@ -357,6 +371,17 @@ class Link:
         else:
             self._inbox.put(event)
         self._readable.set()
+
+    def _on_transfer(self, key: tuple[ChannelId, int], event: BulkChunkReceived | BulkReceived | BulkEnded) -> None:
+        incoming = self._incoming.get(key)
+        if incoming is None:
+            return
+        incoming.on_event(event)
+        if incoming.is_full:
+            self._full.add(key)
+        if isinstance(event, BulkEnded):
+            del self._incoming[key]
+            self._inbox.remove(incoming)
 
 
 async def _sha256(data: bytes | memoryview) -> bytes:

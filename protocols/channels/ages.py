@@ -1,10 +1,12 @@
-"""How much longer than the fastest recent message a message took (CH-12)."""
+"""How much longer than the fastest message of the association a message took (CH-12)."""
 
-from collections import deque
 from math import floor
 from typing import Final
 
-WINDOW_S: Final = 30
+DRIFT_PPM: Final = 100
+"""How fast the base may rise. Crystals of radios are within 20 ppm each; what is faster than this is no clock."""
+_UNITS: Final = 1_000_000 // DRIFT_PPM
+"""Of a millisecond: in each millisecond the base may rise by one."""
 _MODULUS: Final = 2**32
 _HALF: Final = 2**31
 
@@ -15,31 +17,28 @@ def milliseconds(now: float) -> int:
 
 
 class AgeFilter:
-    """The smallest difference of two unrelated clocks over the last 30 s, and the distance to it.
+    """The smallest difference of two unrelated clocks so far, and the distance to it.
 
-    The minimum of a sliding window: a queue of (second, difference) in which both rise, at most one entry per second.
-    An entry that a smaller difference follows can never be the minimum again and goes at once, so the first entry is
-    the minimum, and an attacker who floods the channel makes the queue no longer than the window's seconds.
+    Who stands between can make any message later and none earlier. So a smaller difference is believed at once, and a
+    larger one only as far as two clocks may drift apart: whatever is held back, for however long, and in whatever
+    order it is released, the base rises along one straight line. Seen from that line the base is a plain minimum.
     """
 
     def __init__(self) -> None:
-        self._base: int | None = None
-        self._lows: deque[tuple[int, int]] = deque()
+        self._origin: int | None = None
+        self._lowest = 0
 
     def age_ms(self, now: float, sent_ms: int) -> int:
-        """Age of a message that arrives ``now``; it also counts for those that follow."""
+        """Age of a message that arrives ``now``, rounded up; it also counts for those that follow."""
         arrival = milliseconds(now)
-        if self._base is None:
-            self._base = arrival - sent_ms
-        # The clocks' offset is arbitrary and sent_ms wraps after 49.7 days: only the drift since the first
+        if self._origin is None:
+            self._origin = arrival - sent_ms
+            self._lowest = -arrival
+        # The clocks' offset is arbitrary and sent_ms wraps after 49.7 days: only the change since the first
         # message has a meaning as a number, and it is far from half the modulus.
-        difference = (arrival - sent_ms - self._base + _HALF) % _MODULUS - _HALF
-        second = arrival // 1000
-        lows = self._lows
-        while lows and lows[0][0] < second - WINDOW_S:
-            lows.popleft()
-        while lows and lows[-1][1] >= difference:
-            lows.pop()
-        if not lows or lows[-1][0] != second:
-            lows.append((second, difference))
-        return difference - lows[0][1]
+        difference = (arrival - sent_ms - self._origin + _HALF) % _MODULUS - _HALF
+        above = difference * _UNITS - arrival
+        if above <= self._lowest:
+            self._lowest = above
+            return 0
+        return -((self._lowest - above) // _UNITS)

@@ -1,6 +1,7 @@
 """What the multiplexer knows of a channel, whatever its class, and the numbers that it reports."""
 
 from collections.abc import Callable, Mapping, Sized
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,7 +27,7 @@ class ClassStats:
     dropped: int = 0
     """Messages given up in a queue here, for a newer one or for want of room; and late or doubled arrivals."""
     stale: int = 0
-    """``control`` only: arrived, but older than their lifetime (CH-12)."""
+    """``control`` only: older than their lifetime when they arrived, or when they were to be taken (CH-12, CH-14)."""
     lost: int = 0
     """``stream``: messages that never became whole; ``command``, ``bulk``: units, chunks found missing."""
     retransmitted: int = 0
@@ -99,6 +100,32 @@ def always(_now: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What the user has no room for: it stays in the core and keeps its sender back, and nothing else (CH-5)."""
+
+    commands: bool = False
+    """Everything of class ``command``."""
+    transfers: AbstractSet[tuple[ChannelId, int]] = frozenset()
+    """Bytes of these incoming transfers, and the word that they are complete."""
+
+
+NOTHING_HELD: Final = Held()
+
+
+Read = Callable[[float, Held], ChannelEvent | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """Something that may have an event for the user."""
+
+    queue: Sized
+    """Empty: there is nothing to ask for."""
+    take: Read
+    """The next event; None if all that stands in ``queue`` is held, or came to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """How a channel is wired into the multiplexer."""
 
@@ -106,10 +133,8 @@ class Ports:
     """Frames at the priority of the channel's class."""
     receivers: Mapping[InnerType, ReceiveUntrusted]
     """Who takes which inner type of this channel."""
-    events: Sized
-    """Not empty: ``next_event`` has something."""
-    next_event: Callable[[], ChannelEvent | None]
-    """The next event; None if what stood in ``events`` came to nothing."""
+    readers: tuple[Reader, ...]
+    """Where the user's events come from, the most urgent first."""
     acknowledgements: Source | None = None
     """Frames that go before ``state`` (CH-3)."""
 

@@ -1,6 +1,6 @@
 """`bulk`: reliable transfers, resumable, hash-checked (specs/3-channels.md, 3.6)."""
 
-from protocols.channels.base import ChannelBase, Path, Ports
+from protocols.channels.base import ChannelBase, Path, Ports, Reader
 from protocols.channels.bulk_receiver import BulkReceiver
 from protocols.channels.bulk_sender import BulkSender
 from protocols.codec import parse_untrusted
@@ -27,8 +27,10 @@ class BulkChannel(ChannelBase):
                 InnerType.BULK_ACK: self._sender.ack_untrusted,
                 InnerType.BULK_DONE: self._done_untrusted,
             },
-            events=self._receiver.events,
-            next_event=self._receiver.next_event,
+            readers=(
+                Reader(self._receiver.news, self._receiver.next_news),
+                Reader(self._receiver.pieces, self._receiver.next_piece),
+            ),
             acknowledgements=self._receiver.source(),
         )
 

@@ -4,7 +4,7 @@ import struct
 from collections import OrderedDict, deque
 from typing import Final
 
-from protocols.channels.base import Counters, Source, always
+from protocols.channels.base import Counters, Held, Source, always
 from protocols.channels.incoming import Incoming, Receiving
 from protocols.channels.limits import MAX_ENDED_TRANSFERS, MAX_TRANSFERS
 from protocols.codec import build, derive_struct, parse_untrusted
@@ -37,9 +37,10 @@ class BulkReceiver:
         self._replies: OrderedDict[tuple[InnerType, int], None] = OrderedDict()
         self._told: set[int] = set()
         """Every number that the user has seen or will see: at most 65,536, and each took an event."""
-        self._news = 0
-        self.events: deque[ChannelEvent | Incoming] = deque()
-        """What the user has not taken; a transfer stands for its next piece, or for its completion."""
+        self.news: deque[ChannelEvent] = deque()
+        """Offers, acceptances and ends that the user has not taken."""
+        self.pieces: OrderedDict[int, Incoming] = OrderedDict()
+        """Transfers of which the user may take bytes, or the word that they are complete, in order of their turns."""
 
     def source(self) -> Source:
         """ACCEPT, BULK_ACK and DONE; each is built when it leaves, from what is known then."""
@@ -49,23 +50,34 @@ class BulkReceiver:
 
     def emit(self, event: ChannelEvent) -> None:
         """Queue an event; also for the sending half, so that both keep their order."""
-        self._news += 1
-        self.events.append(event)
+        self.news.append(event)
 
-    def next_event(self) -> ChannelEvent | None:
-        """The next event; None if its transfer ended meanwhile."""
-        head = self.events.popleft()
-        if not isinstance(head, Incoming):
-            self._news -= 1
-            return head
-        piece = head.take_piece()
-        if piece is not None:
-            self._acknowledge(head)
-            return piece
-        if head.state is Receiving.CHECKED:
-            head.state = Receiving.TOLD
-            return BulkReceived(self._channel, head.offer.transfer)
+    def next_news(self, now: float, held: Held) -> ChannelEvent:  # noqa: ARG002  news are few, and never held
+        """The next offer, acceptance or end."""
+        return self.news.popleft()
+
+    def next_piece(self, now: float, held: Held) -> ChannelEvent | None:  # noqa: ARG002  bytes have no lifetime
+        """The next bytes of a transfer that the user does not hold back; they take turns (CH-5)."""
+        for number, transfer in self.pieces.items():
+            if not held.transfers or (self._channel, number) not in held.transfers:
+                return self._take_piece(number, transfer)
         return None
+
+    def _take_piece(self, number: int, transfer: Incoming) -> ChannelEvent:
+        piece = transfer.take_piece()
+        if piece is None:
+            transfer.state = Receiving.TOLD
+            del self.pieces[number]
+            return BulkReceived(self._channel, number)
+        if transfer.has_news:
+            self.pieces.move_to_end(number)
+        else:
+            del self.pieces[number]
+        self._acknowledge(transfer)
+        return piece
+
+    def _on_piece(self, transfer: Incoming) -> None:
+        self.pieces[transfer.offer.transfer] = transfer  # keeps its turn
 
     def accept(self, message: AcceptBulk) -> None:
         """Answer an offer; nothing if it has ended meanwhile."""
@@ -120,12 +132,12 @@ class BulkReceiver:
             self._remember(number, BulkStatus.REFUSED)
             self._reply_done(number)
         else:
-            self._transfers[number] = Incoming(offer, self.events.append)
+            self._transfers[number] = Incoming(offer, self._on_piece)
             self._told.add(number)
             self.emit(BulkOffered(self._channel, number, offer.name, offer.size, offer.sha256))
 
     def _refuses(self, offer: BulkOffer) -> bool:
-        too_many = len(self._transfers) >= MAX_TRANSFERS or self._news >= _MAX_NEWS
+        too_many = len(self._transfers) >= MAX_TRANSFERS or len(self.news) >= _MAX_NEWS
         return too_many or offer.size > MAX_BULK_BYTES
 
     def chunk_untrusted(self, frame: bytes, now: float) -> None:
@@ -168,7 +180,7 @@ class BulkReceiver:
             return
         if transfer.hash_is_right():
             transfer.state = Receiving.CHECKED
-            self.events.append(transfer)
+            self._on_piece(transfer)
         else:
             self._finish(transfer, BulkStatus.HASH_MISMATCH)
 
@@ -181,6 +193,7 @@ class BulkReceiver:
         number = transfer.offer.transfer
         transfer.end()
         del self._transfers[number]
+        self.pieces.pop(number, None)
         self._remember(number, status)
         for kind in (InnerType.BULK_ACCEPT, InnerType.BULK_ACK):
             self._replies.pop((kind, number), None)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from protocols.channels.base import ChannelBase, Path, Ports
+from protocols.channels.base import ChannelBase, Path, Ports, Reader
 from protocols.channels.command_receiver import CommandReceiver, Delivered
 from protocols.channels.command_sender import CommandSender, Unit
 from protocols.channels.limits import (
@@ -43,8 +43,7 @@ class CommandChannel(ChannelBase):
                 InnerType.CHANNEL: self._receiver.unit_untrusted,
                 InnerType.ACK: self._sender.ack_untrusted,
             },
-            events=self._receiver.events,
-            next_event=self._receiver.next_event,
+            readers=(Reader(self._receiver.events, self._receiver.next_event),),
             acknowledgements=self._receiver.source(),
         )
 

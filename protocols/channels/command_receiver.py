@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from protocols.channels.base import Counters, Source, always
+from protocols.channels.base import Counters, Held, Source, always
 from protocols.channels.limits import COMMAND_READ_BYTES, COMMAND_WINDOW_UNITS, MESSAGE_OVERHEAD_BYTES
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, ProtocolViolationError
@@ -74,8 +74,10 @@ class CommandReceiver:
         """The ACK, while one is due."""
         return Source(self._due, self._take_ack, always)
 
-    def next_event(self) -> Delivered:
+    def next_event(self, now: float, held: Held) -> Delivered | None:  # noqa: ARG002  a command has no lifetime
         """The user takes a message, which may let waiting units in."""
+        if held.commands:
+            return None
         event = self.events.popleft()
         self._unread_bytes -= len(event.data) + MESSAGE_OVERHEAD_BYTES
         if self._next in self._early:

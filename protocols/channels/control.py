@@ -5,7 +5,7 @@ from collections import deque
 from typing import Final
 
 from protocols.channels.ages import AgeFilter, milliseconds
-from protocols.channels.base import U32, ChannelBase, Path, Ports, Source
+from protocols.channels.base import U32, ChannelBase, Held, Path, Ports, Reader, Source
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, MessageTooLargeError, UsageError
 from protocols.events import ChannelEvent, ControlReceived, Sendable, SendControl
@@ -25,14 +25,14 @@ class ControlChannel(ChannelBase):
         self._unsent: deque[tuple[float, bytes]] = deque(maxlen=1)
         self._delivered = -1
         self._ages = AgeFilter()
+        self._stale_since: float | None = None
         self._read: deque[ControlReceived] = deque(maxlen=1)
 
     def ports(self) -> Ports:
         return Ports(
             source=Source(self._unsent, self._take, self._ready),
             receivers={InnerType.CHANNEL: self._receive_untrusted},
-            events=self._read,
-            next_event=self._next_event,
+            readers=(Reader(self._read, self._next_event),),
         )
 
     # --- sending ------------------------------------------------------------------------------
@@ -83,8 +83,9 @@ class ControlChannel(ChannelBase):
             raise MalformedError("control: a lifetime of 0 (CH-10)")
         age_ms = self._ages.age_ms(now, sent_ms)
         if age_ms > lifetime_ms:  # CH-12
-            self.counters.stale += 1
+            self._stale(now)
             return
+        self._stale_since = None
         if sequence <= self._delivered:  # CH-11
             self.counters.dropped += 1
             return
@@ -101,5 +102,19 @@ class ControlChannel(ChannelBase):
             )
         )
 
-    def _next_event(self) -> ChannelEvent:
-        return self._read.popleft()
+    def _next_event(self, now: float, held: Held) -> ChannelEvent | None:  # noqa: ARG002  newest wins: never held
+        event = self._read.popleft()
+        if now <= event.expires_s:
+            return event
+        self.counters.stale += 1  # CH-14
+        return None
+
+    def _stale(self, now: float) -> None:
+        self.counters.stale += 1
+        if self._stale_since is None:
+            self._stale_since = now
+
+    @property
+    def stale_since(self) -> float | None:
+        """When the first of the messages arrived that were all too old; None after one that was not."""
+        return self._stale_since

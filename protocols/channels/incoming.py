@@ -152,6 +152,11 @@ class Incoming:
             self.ack_due = True
         return BulkChunkReceived(self.offer.channel, self.offer.transfer, offset, piece)
 
+    @property
+    def has_news(self) -> bool:
+        """Is there something that the user has not been given?"""
+        return bool(self._pieces) or self.state is Receiving.CHECKED
+
     def end(self) -> None:
         """Let go of everything."""
         self.state = Receiving.ENDED

@@ -51,6 +51,8 @@ MAX_ENDED_TRANSFERS: Final = 256
 """Transfers of the peer whose end is remembered, so that a late chunk or offer is answered (CH-56)."""
 BULK_WINDOW_BYTES: Final = 4_194_304
 """Flow window: bytes of one transfer that may stand between the wire and the user."""
+MAX_BULK_FLIGHT_BYTES: Final = 4_194_304
+"""CH-55: bytes of one transfer that are sent beyond what has arrived in order, whatever window the peer grants."""
 MAX_BULK_CHUNK_FRAME_BYTES: Final = 61_440
 """Frame of a chunk where the carrier would take more."""
 MAX_BULK_SEGMENTS: Final = 8_192

@@ -10,10 +10,13 @@ from dataclasses import astuple
 from typing import Final
 
 from protocols.channels.base import (
+    NOTHING_HELD,
     ChannelBase,
     ChannelsStats,
     ClassStats,
+    Held,
     Path,
+    Read,
     ReceiveUntrusted,
     Source,
 )
@@ -67,7 +70,7 @@ class Channels:
             channel for service, channel in self._channels if service in {ChannelClass.COMMAND, ChannelClass.BULK}
         ]
         self._receivers: dict[int, dict[int, ReceiveUntrusted]] = defaultdict(dict)
-        self._events: list[tuple[Sized, Callable[[], ChannelEvent | None]]] = []
+        self._readers: list[tuple[Sized, Read]] = []  # unpacked: most are looked at in vain
         self._order, self._last_of_rank = self._wire()
 
     def _wire(self) -> tuple[list[Source], list[int]]:
@@ -77,7 +80,7 @@ class Channels:
             ports = channel.ports()
             for kind, receive in ports.receivers.items():
                 self._receivers[kind][channel.id] = receive
-            self._events.append((ports.events, ports.next_event))
+            self._readers += [(reader.queue, reader.take) for reader in ports.readers]
             ranked.append((2 * service, ports.source))
             if ports.acknowledgements is not None:
                 ranked.append((2 * ChannelClass.COMMAND + 1, ports.acknowledgements))
@@ -136,14 +139,22 @@ class Channels:
             raise ProtocolViolationError("inner frame: its type does not fit its channel (CH-1)")
         receive(frame, now)
 
-    def next_event(self) -> ChannelEvent | None:
-        """What the user has not taken yet, by priority of its class; taking it is what opens flow windows."""
-        for queue, take in self._events:
-            while queue:
-                event = take()
-                if event is not None:
-                    return event
+    def next_event(self, now: float = float("-inf"), held: Held = NOTHING_HELD) -> ChannelEvent | None:
+        """What the user has not taken yet, by priority of its class; taking it is what opens flow windows.
+
+        ``now``: a control message that has waited too long is not handed out any more (CH-14). ``held``: what the user
+        has no room for is passed over (CH-5).
+        """
+        for queue, take in self._readers:
+            if queue and (event := take(now, held)) is not None:
+                return event
         return None
+
+    @property
+    def control_stale_since(self) -> float | None:
+        """Since when every control message of a channel was too old (CH-12); None after one that was not."""
+        since = [channel.stale_since for _, channel in self._channels if isinstance(channel, ControlChannel)]
+        return min((each for each in since if each is not None), default=None)
 
     # --- time ---------------------------------------------------------------------------------
 

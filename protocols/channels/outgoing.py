@@ -2,8 +2,8 @@
 
 *Theory of operation.* ``TRANSITIONS`` says what each word of the receiver does in each state; words cross on their
 way, so none is a fault by its state alone. While sending, the object is the bytes before ``received_to`` (arrived),
-those up to ``_sent_to`` (in flight, lost, or arrived and named by ``_ranges``), and the rest. ``_flight`` is ordered by
-packet number, which is the order of sending, so both "overtaken" and the timer look at its front only.
+those up to ``_sent_to`` (in flight, lost, or arrived and named by ``_ranges``), and the rest. How far ``_sent_to`` may
+be ahead of ``received_to`` is bounded here, whatever the receiver allows: our memory and time are not his.
 
 The receiver is polled by repeating the offer: until it accepts and opens a window, whenever the window is closed and
 nothing is in flight, and when everything has arrived but the word that it is done has not (CH-50, CH-56). So the loss
@@ -17,10 +17,10 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from protocols.channels.base import U32, Counters, Path
-from protocols.channels.limits import MAX_BULK_CHUNK_FRAME_BYTES
+from protocols.channels.flight import Flight, Packet
+from protocols.channels.limits import MAX_BULK_CHUNK_FRAME_BYTES, MAX_BULK_FLIGHT_BYTES
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, ProtocolViolationError
-from protocols.link.recovery import OVERTAKEN_BY
 from specs.inner import ACK_RANGE, BULK_ACK_HEADER, BULK_HEADER, MAX_ACK_RANGES
 from specs.registry import ChannelId, InnerType
 
@@ -54,13 +54,6 @@ TRANSITIONS: Final = {
     (Sending.CANCELLED, Word.ACCEPT): Sending.CANCELLED,  # crossed our cancellation
     (Sending.CANCELLED, Word.ACK): Sending.CANCELLED,
 }
-
-
-class _Packet(NamedTuple):
-    number: int
-    start: int
-    end: int
-    sent_at: float
 
 
 class BulkAcked(NamedTuple):
@@ -122,9 +115,8 @@ class Outgoing:
         self._sent_to = 0
         self._packet = 0  # the first is 1: "largest seen: 0" means none
         self._ranges: tuple[list[int], list[int]] = ([], [])
-        self._flight: deque[_Packet] = deque()
+        self._flight = Flight()
         self._lost: deque[tuple[int, int]] = deque()
-        self._flight_bytes = 0
 
     # --- what the receiver says -----------------------------------------------------------------
 
@@ -154,7 +146,7 @@ class Outgoing:
         if ack.received_to >= self.received_to:
             self.received_to = ack.received_to
             self._ranges = ack.starts, ack.ends
-        self._scan(ack.largest, now)
+        self._move_on(ack.largest, now)
 
     def may_be_done(self) -> bool:
         """Could an honest receiver have the whole object? An ACCEPT that says so may have been lost."""
@@ -174,27 +166,21 @@ class Outgoing:
         if behind > self._sent_to:
             raise ProtocolViolationError("bulk ack: of something that was never sent (CH-54)")
 
-    def _scan(self, largest: int, now: float) -> None:
-        """Judge the packets up to the largest that was seen: arrived, lost, or too early to say."""
-        flight, kept = self._flight, list[_Packet]()
-        arrived = fresh = 0
+    def _move_on(self, largest: int, now: float) -> None:
+        """Let go of what has arrived, and of what is lost."""
         congestion = self._path.congestion
-        while flight and flight[0].number <= largest:
-            packet = flight.popleft()
-            if self._has_arrived(packet.start, packet.end):
-                arrived += packet.end - packet.start
-                fresh += packet.end - packet.start if packet.sent_at > congestion.reduced_at else 0
-                if packet.number == largest:
-                    self._path.rtt.sample(now - packet.sent_at)
-            elif largest - packet.number >= OVERTAKEN_BY and self._is_judged(packet.end):
-                self._lose(packet)
-                congestion.lost(packet.sent_at, now)
-            else:
-                kept.append(packet)
-        flight.extendleft(reversed(kept))
-        if arrived:
-            self._flight_bytes -= arrived
-            congestion.acknowledged(arrived, fresh)
+        arrived = self._flight.take_arrived(self.received_to, *self._ranges)
+        for packet in self._flight.take_lost(largest, self._judged_to()):
+            self._lose(packet)
+            congestion.lost(packet.sent_at, now)
+        size = fresh = 0
+        for number, start, end, sent_at in arrived:
+            size += end - start
+            fresh += end - start if sent_at > congestion.reduced_at else 0
+            if number == largest:
+                self._path.rtt.sample(now - sent_at)
+        if size:
+            congestion.acknowledged(size, fresh)
             self.expiries = 0
 
     def _has_arrived(self, start: int, end: int) -> bool:
@@ -204,17 +190,18 @@ class Outgoing:
         place = bisect_right(starts, start)
         return place > 0 and end <= ends[place - 1]
 
-    def _is_judged(self, end: int) -> bool:
-        """Does the last ACK's silence mean that it has not arrived?
+    def _judged_to(self) -> int:
+        """Up to where does the last ACK's silence mean that something has not arrived?
 
         One that is full of ranges says nothing of what is above the last; and reliable carriers lose nothing.
         """
-        starts, ends = self._ranges
-        return not self._path.reliable and (len(starts) < MAX_ACK_RANGES or end <= ends[-1])
+        ends = self._ranges[1]
+        if self._path.reliable:
+            return 0
+        return self.size if len(ends) < MAX_ACK_RANGES else ends[-1]
 
-    def _lose(self, packet: _Packet) -> None:
+    def _lose(self, packet: Packet) -> None:
         self._lost.append((packet.start, packet.end))
-        self._flight_bytes -= packet.end - packet.start
         self._path.congestion.forget(packet.end - packet.start)
         self._counters.lost += 1
 
@@ -247,8 +234,7 @@ class Outgoing:
             self._sent_to += size
             self._counters.sent += 1
         self._packet += 1
-        self._flight.append(_Packet(self._packet, start, start + size, now))
-        self._flight_bytes += size
+        self._flight.add(Packet(self._packet, start, start + size, now))
         self._path.congestion.sent(size)
         self.touched_at = now
         header = _HEADER.pack(_CHANNEL, self.channel, self.number, self._packet, start)
@@ -262,9 +248,10 @@ class Outgoing:
         return min(self._path.max_frame_bytes, MAX_BULK_CHUNK_FRAME_BYTES) - _HEADER.size
 
     def _fresh_bytes(self, largest: int) -> int:
-        """Size of the next chunk that was never sent; 0 if the window is closed."""
+        """Size of the next chunk that was never sent; 0 if the window is closed, theirs or ours."""
         left = self.size - self._sent_to
-        size = min(largest, left, self.window_to - self._sent_to)
+        window_to = min(self.window_to, self.received_to + MAX_BULK_FLIGHT_BYTES)
+        size = min(largest, left, window_to - self._sent_to)
         # RFC 9293, 3.8.6.2.1: a small chunk at the window's edge waits while acknowledgements may move the edge.
         return 0 if size < min(largest, left) and self._flight else max(size, 0)
 
@@ -278,7 +265,7 @@ class Outgoing:
         """When to give up what is in flight, or to poll the receiver; None while there is something to send."""
         timeout = self._path.rtt.timeout(self.expiries)
         if self._flight:
-            return self._flight[0].sent_at + timeout
+            return self._flight.oldest.sent_at + timeout
         return None if self.has_data() else self.touched_at + timeout
 
     def expire(self, now: float) -> bool:
@@ -289,8 +276,8 @@ class Outgoing:
             self.touched_at = now
             self.polls += 1
             return False
-        while self._flight and self._flight[0].sent_at + timeout <= now:
-            self._lose(self._flight.popleft())
+        for packet in self._flight.take_expired(timeout, now):
+            self._lose(packet)
         self._path.congestion.expired(now)
         return True
 
@@ -303,8 +290,7 @@ class Outgoing:
     def end(self, state: Sending = Sending.ENDED) -> None:
         """No chunk leaves any more: give back the object and the share of the congestion window."""
         self.state = state
-        self._path.congestion.forget(self._flight_bytes)
-        self._flight_bytes = 0
-        self._flight.clear()
+        self._path.congestion.forget(self._flight.bytes)
+        self._flight = Flight()
         self._lost.clear()
         self.data.release()

@@ -4,7 +4,7 @@ import struct
 from collections import OrderedDict
 from typing import Final
 
-from protocols.channels.base import ChannelBase, Path, Ports, Source, always
+from protocols.channels.base import NOTHING_HELD, ChannelBase, Held, Path, Ports, Reader, Source, always
 from protocols.channels.limits import MAX_STATE_KEYS, MESSAGE_OVERHEAD_BYTES, STATE_READ_BYTES
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, MessageTooLargeError, ProtocolViolationError, UsageError
@@ -32,8 +32,7 @@ class StateChannel(ChannelBase):
         return Ports(
             source=Source(self._unsent, self._take, always),
             receivers={InnerType.CHANNEL: self._receive_untrusted},
-            events=self._read,
-            next_event=self._next_event,
+            readers=(Reader(self._read, self._next_event),),
         )
 
     # --- sending ------------------------------------------------------------------------------
@@ -94,10 +93,10 @@ class StateChannel(ChannelBase):
         self._read[event.key] = event
         self._unread_bytes += len(event.data) + MESSAGE_OVERHEAD_BYTES
         while self._unread_bytes > STATE_READ_BYTES:
-            self._next_event()
+            self._next_event(0.0, NOTHING_HELD)
             self.counters.dropped += 1
 
-    def _next_event(self) -> ChannelEvent:
+    def _next_event(self, now: float, held: Held) -> ChannelEvent:  # noqa: ARG002  newest wins: never held
         event = self._read.popitem(last=False)[1]
         self._unread_bytes -= len(event.data) + MESSAGE_OVERHEAD_BYTES
         return event

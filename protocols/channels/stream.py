@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from protocols.channels.base import ChannelBase, Path, Ports, Source, always
+from protocols.channels.base import NOTHING_HELD, ChannelBase, Held, Path, Ports, Reader, Source, always
 from protocols.channels.limits import MESSAGE_OVERHEAD_BYTES, STREAM_QUEUE_BYTES, STREAM_READ_BYTES
 from protocols.channels.reassembly import Reassembly
 from protocols.codec import derive_struct
@@ -54,8 +54,7 @@ class StreamChannel(ChannelBase):
         return Ports(
             source=Source(self._unsent, self._take, always),
             receivers={InnerType.CHANNEL: self._receive_untrusted},
-            events=self._read,
-            next_event=self._next_event,
+            readers=(Reader(self._read, self._next_event),),
         )
 
     # --- sending ------------------------------------------------------------------------------
@@ -161,10 +160,10 @@ class StreamChannel(ChannelBase):
         self.counters.received += 1
         self._unread_bytes += len(data) + MESSAGE_OVERHEAD_BYTES
         while self._unread_bytes > STREAM_READ_BYTES:
-            self._next_event()
+            self._next_event(0.0, NOTHING_HELD)
             self.counters.dropped += 1
 
-    def _next_event(self) -> ChannelEvent:
+    def _next_event(self, now: float, held: Held) -> ChannelEvent:  # noqa: ARG002  unreliable: never held
         event = self._read.popleft()
         self._unread_bytes -= len(event.data) + MESSAGE_OVERHEAD_BYTES
         return event

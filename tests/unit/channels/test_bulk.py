@@ -5,7 +5,7 @@ import mmap
 
 import pytest
 
-from protocols.channels import Channels
+from protocols.channels import Channels, Held
 from protocols.channels.limits import BULK_ACK_DELAY_S, BULK_WINDOW_BYTES, MAX_ENDED_TRANSFERS, MAX_TRANSFERS
 from protocols.errors import MalformedError, ProtocolViolationError, UsageError
 from protocols.events import (
@@ -29,6 +29,8 @@ from tests.unit.channels.pair import (
     bulk_ack,
     carry,
     chunk,
+    command,
+    control,
     done,
     events,
     frames,
@@ -37,6 +39,8 @@ from tests.unit.channels.pair import (
     offer,
     refuses,
     settle,
+    state,
+    stream,
 )
 from tests.unit.channels.picture import snapshot
 
@@ -153,7 +157,7 @@ def test_both_sides_number_their_own_transfers() -> None:
     settle(one, other)
     one.send(EndBulk(LOG, mine, incoming=True, status=BulkStatus.CANCELLED), now=0.0)
     settle(one, other)
-    assert events(other)[-1] == ended(theirs, BulkStatus.CANCELLED, incoming=False)
+    assert ended(theirs, BulkStatus.CANCELLED, incoming=False) in events(other)
     assert ended(theirs, BulkStatus.CANCELLED, incoming=True) in events(one)
     other.send(EndBulk(LOG, mine, incoming=True, status=BulkStatus.OK), now=0.0)
 
@@ -389,6 +393,63 @@ def test_ch_4_chunks_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     for place in range(10):
         give(receiver, chunk(5, 10 + place, place * 1000, DATA[place * 1000 :][:1000]))
     assert joined(events(receiver)) == DATA
+
+
+# --- who has no room ----------------------------------------------------------------------------
+
+
+def two_accepted() -> Channels:
+    """A receiver of transfers 5 and 6, with three chunks of each."""
+    receiver = make()
+    for number in (5, 6):
+        give(receiver, offer(number, 3_000, hashlib.sha256(DATA[:3_000]).digest()))
+        receiver.send(AcceptBulk(LOG, number), now=0.0)
+    events(receiver)
+    for place in range(3):
+        for number in (5, 6):
+            give(receiver, chunk(number, place + 1, place * 1_000, DATA[place * 1_000 :][:1_000]))
+    return receiver
+
+
+def test_ch_5_a_transfer_that_is_held_back_stops_no_other() -> None:
+    receiver = two_accepted()
+    held = Held(transfers={(LOG, 5)})
+    got: list[ChannelEvent] = []
+    while (event := receiver.next_event(0.0, held)) is not None:
+        got.append(event)
+    assert joined(got[:-1]) == DATA[:3_000]
+    assert got[-1] == BulkReceived(LOG, 6)
+    assert {getattr(event, "transfer", None) for event in got} == {6}
+    give(receiver, state(1, 0), stream(0, 0, 1, b""), command(0), control(0, 0), offer(7, 10))
+    assert len([receiver.next_event(0.0, held) for _ in range(5)]) == 5
+    assert receiver.next_event(0.0, held) is None
+    rest = events(receiver)
+    assert joined(rest[:-1]) == DATA[:3_000]
+    assert rest[-1] == BulkReceived(LOG, 5)
+
+
+def test_ch_5_transfers_take_turns() -> None:
+    order = [getattr(event, "transfer", 0) for event in events(two_accepted())]
+    assert order == [5, 6, 5, 6, 5, 6, 5, 6]
+
+
+def test_ch_5_a_transfer_that_is_held_back_can_end() -> None:
+    receiver = two_accepted()
+    held = Held(transfers={(LOG, 5)})
+    receiver.send(EndBulk(LOG, 5, incoming=True, status=BulkStatus.CANCELLED), now=0.0)
+    assert receiver.next_event(0.0, held) == ended(5, BulkStatus.CANCELLED, incoming=True)
+    assert {getattr(event, "transfer", None) for event in events(receiver)} == {6}
+
+
+def test_ch_5_what_is_held_back_opens_no_window() -> None:
+    receiver = make()
+    give(receiver, offer(5, 2 * BULK_WINDOW_BYTES))
+    receiver.send(AcceptBulk(LOG, 5), now=0.0)
+    for place in range(BULK_WINDOW_BYTES // 65_536):
+        give(receiver, chunk(5, place + 1, place * 65_536, bytes(65_536)))
+    got = [receiver.next_event(0.0, Held(transfers={(LOG, 5)})) for _ in range(2)]
+    assert got[1] is None
+    assert frames(receiver)[-1] == bulk_ack(5, 64, BULK_WINDOW_BYTES, BULK_WINDOW_BYTES)
 
 
 # --- the end ------------------------------------------------------------------------------------

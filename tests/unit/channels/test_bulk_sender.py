@@ -5,13 +5,14 @@ import hashlib
 import pytest
 
 from protocols.channels import Channels
-from protocols.channels.limits import MAX_DONE_REPEATS, MAX_TRANSFERS
+from protocols.channels.limits import MAX_BULK_FLIGHT_BYTES, MAX_DONE_REPEATS, MAX_TRANSFERS
 from protocols.errors import MessageTooLargeError, ProtocolViolationError, QueueFullError, UsageError
 from protocols.events import BulkAccepted, BulkEnded, BulkStatus, EndBulk, OfferBulk
 from specs.inner import BulkDirection
 from specs.registry import MAX_BULK_BYTES, ChannelClass, ChannelId
 from tests.unit.channels.pair import (
     FIRST_TRANSFER,
+    UDP_FRAME,
     accept,
     bulk_ack,
     chunk,
@@ -194,6 +195,25 @@ def test_ch_55_a_window_never_shrinks() -> None:
     sender = sending(window_to=4 * BODY)
     give(sender, bulk_ack(N, 0, 0, BODY))
     assert len(frames(sender)) == 4
+
+
+@pytest.mark.parametrize("reliable", [False, True])
+def test_ch_55_what_is_in_flight_is_bounded_whatever_the_receiver_allows(reliable: bool) -> None:
+    """A receiver that opens every window, and acknowledges what it has not seen, does not fill our memory."""
+    data = bytes(4 * MAX_BULK_FLIGHT_BYTES)
+    sender = make(reliable=reliable, frame=UDP_FRAME)
+    number = sender.send(the_offer(data), now=0.0)
+    frames(sender)
+    give(sender, accept(number), bulk_ack(number, 0, 0, 2**40))
+    packets = sent = received = 0
+    for turn in range(20):
+        for frame in frames(sender, turn * 0.001):
+            packets += 1
+            sent = max(sent, int.from_bytes(frame[8:16], "big") + len(frame) - 16)
+        assert sent - received <= MAX_BULK_FLIGHT_BYTES
+        received = sent if turn < (2 if reliable else 8) else received
+        give(sender, bulk_ack(number, packets, received, 2**40), now=turn * 0.001)
+    assert received < sent == received + MAX_BULK_FLIGHT_BYTES // BODY * BODY
 
 
 def test_ch_55_sent_again_when_three_later_packets_overtook() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from protocols.channels import Held
 from protocols.channels.limits import COMMAND_QUEUE_BYTES, COMMAND_READ_BYTES, MAX_OPEN_REQUESTS
 from protocols.errors import (
     MalformedError,
@@ -17,12 +18,14 @@ from tests.unit.channels.pair import (
     ack,
     carry,
     command,
+    control,
     events,
     frames,
     give,
     make,
     refuses,
     settle,
+    state,
 )
 from tests.unit.channels.picture import snapshot
 
@@ -408,6 +411,16 @@ def test_ch_4_a_slow_reader_stops_the_sender_and_loses_nothing(reliable: bool) -
             sent += 1
         settle(sender, receiver, now)
     assert got == list(range(200))
+
+
+def test_ch_5_commands_that_are_held_back_stop_nothing_else() -> None:
+    receiver = make()
+    give(receiver, *(command(number) for number in range(64)))
+    give(receiver, control(0, 0), state(1, 0))
+    held = Held(commands=True)
+    got = [receiver.next_event(0.0, held) for _ in range(3)]
+    assert [type(event).__name__ for event in got] == ["ControlReceived", "StateReceived", "NoneType"]
+    assert events(receiver) == [asked(number) for number in range(64)]
 
 
 def test_sequences_do_not_wrap(monkeypatch: pytest.MonkeyPatch) -> None:

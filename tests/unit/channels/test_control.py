@@ -1,4 +1,4 @@
-"""`control`: CH-10 to CH-13."""
+"""`control`: CH-10 to CH-14."""
 
 import pytest
 
@@ -80,6 +80,31 @@ def test_ch_12_a_stale_message_does_not_raise_the_sequence() -> None:
     give(receiver, control(9, 1_000), now=9.0)
     give(receiver, control(1, 9_000, b"fresh"), now=9.0)
     assert [event.data for event in events(receiver) if isinstance(event, ControlReceived)] == [b"fresh"]
+
+
+def test_ch_12_control_that_stays_too_old_is_seen() -> None:
+    """Counted, and since when: what a node needs to make the link anew."""
+    receiver = make()
+    give(receiver, control(0, 1_000), now=1.0)
+    since = [receiver.control_stale_since]
+    for tick in range(50):
+        give(receiver, control(1 + tick, 2_000 + 20 * tick), now=6.0 + 0.02 * tick)
+    since.append(receiver.control_stale_since)
+    assert receiver.stats().control.stale == 50
+    give(receiver, control(60, 7_000), now=7.1)
+    since.append(receiver.control_stale_since)
+    assert since == [None, 6.0, None]
+
+
+def test_ch_14_what_waited_longer_than_its_lifetime_is_not_handed_out() -> None:
+    receiver = make()
+    give(receiver, control(0, 1_000, lifetime_ms=300), now=1.0)
+    give(receiver, control(1, 1_100, lifetime_ms=300), now=1.3)  # 200 ms old
+    assert receiver.next_event(1.41) is None
+    assert receiver.stats().control.stale == 1
+    give(receiver, control(2, 1_400, b"x", lifetime_ms=300), now=1.4)
+    assert isinstance(receiver.next_event(1.7), ControlReceived)
+    assert receiver.stats().control.stale == 1
 
 
 def test_ch_13_only_the_newest_unsent_message_is_kept() -> None:

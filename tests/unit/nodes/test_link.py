@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from nodes import IncomingObject, Link, LinkClosedError
+from nodes.drone import CarrierName
 from nodes.inbox import MAX_COMMANDS, MAX_STREAM_BYTES, Inbox
 from nodes.testing import MemoryNetwork
 from protocols.errors import LinkTimeoutError, QueueFullError, UsageError
@@ -24,7 +25,7 @@ from protocols.events import (
     StreamReceived,
 )
 from specs.registry import ChannelId, CloseCode, Role
-from tests.live.kit import Scene, echo, linked, virtual
+from tests.live.kit import CARRIERS, Scene, echo, linked, virtual
 
 BIG = bytes(range(256)) * 8_192
 
@@ -38,7 +39,7 @@ def memory() -> MemoryNetwork:
 
 def test_each_class_keeps_its_rule() -> None:
     inbox: Inbox[str] = Inbox()
-    assert inbox.take() is None
+    assert inbox.take(0.0) is None
     for number in (1, 2):
         inbox.put(StreamReceived(ChannelId.VIDEO, number, b"picture"))
         inbox.put(StateReceived(ChannelId.TELEMETRY, 7, bytes([number])))
@@ -47,7 +48,7 @@ def test_each_class_keeps_its_rule() -> None:
     inbox.put("an offer")
     assert len(inbox) == 7
     assert inbox.dropped == 2
-    taken = [inbox.take() for _ in range(7)]
+    taken = [inbox.take(1.0) for _ in range(7)]
     assert not inbox
     assert taken == [
         ControlReceived(ChannelId.CONTROL, b"\2", 0.0, 1.0),
@@ -66,7 +67,7 @@ def test_the_oldest_of_a_stream_goes_and_commands_stay() -> None:
         inbox.put(StreamReceived(ChannelId.VIDEO, number, bytes(1_000_000)))
     assert len(inbox) * 1_000_000 < MAX_STREAM_BYTES
     assert inbox.dropped == 2
-    assert isinstance(first := inbox.take(), StreamReceived)
+    assert isinstance(first := inbox.take(0.0), StreamReceived)
     assert first.sequence == 2
     for number in range(MAX_COMMANDS):
         assert not inbox.is_full
@@ -76,6 +77,14 @@ def test_the_oldest_of_a_stream_goes_and_commands_stay() -> None:
     inbox.put("an offer")
     inbox.remove("an offer")
     assert len(inbox) == MAX_COMMANDS + 3
+
+
+def test_ch_14_control_that_waited_too_long_is_not_handed_out() -> None:
+    inbox: Inbox[str] = Inbox()
+    inbox.put(ControlReceived(ChannelId.CONTROL, b"sticks", 0.0, expires_s=5.0))
+    inbox.put(CommandReceived(ChannelId.COMMAND, 1, b""))
+    assert isinstance(inbox.take(5.1), CommandReceived)
+    assert (len(inbox), inbox.stale, inbox.dropped) == (0, 1, 0)
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -195,6 +204,39 @@ async def test_control_is_the_newest() -> None:
         message = await scene.up.receive()
         assert isinstance(message, ControlReceived)
         assert message.data == b"\x09"
+
+
+@virtual
+async def test_ch_14_sticks_that_nobody_took_in_time_are_gone() -> None:
+    async with linked(network=memory()) as scene:
+        scene.down.send_now(SendControl(ChannelId.CONTROL, b"old", lifetime_s=0.3))
+        await trio.sleep(0.4)
+        with trio.move_on_after(1) as scope:
+            await scene.up.receive()
+        assert scope.cancelled_caught
+        assert (scene.up.stale, scene.up.dropped) == (1, 0)
+        scene.down.send_now(SendControl(ChannelId.CONTROL, b"new", lifetime_s=0.3))
+        message = await scene.up.receive()
+        assert isinstance(message, ControlReceived)
+        assert message.data == b"new"
+        assert scene.up.control_stale_since is None
+
+
+@virtual
+async def test_ch_5_commands_that_nobody_takes_do_not_hold_back_control() -> None:
+    async with linked(network=memory()) as scene, trio.open_nursery() as nursery:
+
+        async def say() -> None:
+            for _ in range(4_000):
+                await scene.down.send(SendCommand(ChannelId.COMMAND, bytes(1_000)))
+
+        nursery.start_soon(say)
+        await trio.sleep(5)
+        scene.down.send_now(SendControl(ChannelId.CONTROL, b"sticks"))
+        await trio.sleep(0.1)
+        message = await scene.up.receive()
+        assert isinstance(message, ControlReceived)
+        nursery.cancel_scope.cancel()
 
 
 # --- requests -----------------------------------------------------------------------------------
@@ -349,6 +391,69 @@ async def test_a_reader_who_stops_reading_an_object_and_says_so_gets_the_rest_of
         assert await scene.down.request(b"and now?") == b"and now?"
         await trio.sleep(1)
         assert outcomes == [BulkStatus.CANCELLED]
+        nursery.cancel_scope.cancel()
+
+
+async def _hear_all(scene: Scene) -> None:
+    """Sticks, a command, an answer and a second object, while a first one stands still."""
+    scene.up.send_now(SendControl(ChannelId.CONTROL, b"sticks"))
+    scene.up.send_now(SendCommand(ChannelId.COMMAND, b"return home"))
+    heard = [await scene.down.receive() for _ in range(2)]
+    assert [type(each) for each in heard] == [ControlReceived, CommandReceived]
+    assert await scene.down.request(b"are you there?") == b"are you there?"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.up.send_object, "second", BIG[:1_000_000])  # small enough to be hashed here
+        assert await (await _offered(scene)).read_all(len(BIG)) == BIG[:1_000_000]
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@virtual
+async def test_ch_5_an_object_that_its_reader_leaves_holds_back_nothing_else(carrier: CarrierName) -> None:
+    async with linked(carrier, network=memory()) as scene, trio.open_nursery() as nursery:
+        nursery.start_soon(echo, scene.up)
+        nursery.start_soon(scene.up.send_object, "log", BIG * 4)
+        incoming = await _offered(scene)
+        async for _ in incoming.chunks():
+            break
+        await trio.sleep(5)  # as much arrives as may
+        before = incoming.received_bytes
+        with trio.fail_after(5):
+            await _hear_all(scene)
+        assert incoming.received_bytes == before
+        rest = 0
+        while (chunk := await incoming.next_chunk()) is not None:  # and it goes on where it stood
+            rest += len(chunk)
+        assert before + rest == len(BIG) * 4
+        incoming.end(BulkStatus.OK)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_ch_5_a_slow_reader_of_an_object_gets_all_sticks() -> None:
+    """A disk that takes a chunk in three seconds, and sticks 50 times a second."""
+    async with linked(network=memory()) as scene, trio.open_nursery() as nursery:
+        nursery.start_soon(scene.up.send_object, "log", BIG * 8)
+        incoming = await _offered(scene)
+
+        async def store() -> None:
+            async for _ in incoming.chunks():
+                await trio.sleep(3)
+
+        async def steer() -> None:
+            while True:
+                scene.up.send_now(SendControl(ChannelId.CONTROL, b"s", 0.3))
+                await trio.sleep(0.02)
+
+        nursery.start_soon(store)
+        nursery.start_soon(steer)
+        heard = 0
+        with trio.move_on_after(20):
+            async for message in scene.down:
+                assert isinstance(message, ControlReceived)
+                assert trio.current_time() <= message.expires_s
+                heard += 1
+        assert heard >= 990
         nursery.cancel_scope.cancel()
 
 
