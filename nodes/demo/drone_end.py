@@ -17,8 +17,7 @@ from nodes.demo.vehicle import ModelVehicle, RecordedVehicle, Vehicle
 from nodes.drone import Drone
 from nodes.flight import FlightDigest, FlightFrame, FlightSource, ModelFlight, encode_flight, load_replay
 from nodes.link import LinkClosedError
-from protocols.airlink import Message, decode_untrusted, encode, message_type
-from protocols.errors import MalformedError
+from protocols.airlink import Message, encode, message_type
 from protocols.events import (
     BulkStatus,
     CommandReceived,
@@ -107,7 +106,7 @@ class DroneEnd(End):
 
     async def _request(self, message: Message) -> None:
         self._requests += 1
-        decode_untrusted(ChannelId.COMMAND, await self._link.request(encode(message)), Direction.UP)
+        self._read_untrusted(ChannelId.COMMAND, await self._link.request(encode(message)), Direction.UP)
         self._answers += 1
 
     # --- while the link is up -------------------------------------------------------------------
@@ -145,17 +144,19 @@ class DroneEnd(End):
     async def _obey(self) -> None:
         async for event in self._link:
             if isinstance(event, ControlReceived):
-                message = decode_untrusted(event.channel, event.data, Direction.UP)
-                if isinstance(message, Sticks):
-                    self._vehicle.steer(message)
+                self._steer_untrusted(event)
             elif isinstance(event, CommandReceived):
                 answer = await self._answer_untrusted(event.data)
                 self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
 
+    def _steer_untrusted(self, event: ControlReceived) -> None:
+        message = self._read_untrusted(event.channel, event.data, Direction.UP)
+        if isinstance(message, Sticks) and trio.current_time() <= event.expires_s:
+            self._vehicle.steer(message)
+
     async def _answer_untrusted(self, data: bytes) -> Answer:
-        try:
-            message = decode_untrusted(ChannelId.COMMAND, data, Direction.UP)
-        except MalformedError:
+        message = self._read_untrusted(ChannelId.COMMAND, data, Direction.UP)
+        if message is None:
             return Answer(Result.INVALID)
         if isinstance(message, Command):
             return self._vehicle.command(message.code)

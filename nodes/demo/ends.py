@@ -14,7 +14,11 @@ from nodes.link import Link, LinkClosedError
 from nodes.node import Node
 from nodes.stores.statedir import StateDir
 from nodes.trust import Stores
+from protocols.airlink import Message, decode_untrusted
 from protocols.crypto.fingerprint import fingerprint_text
+from protocols.errors import MalformedError
+from specs.airlink.numbers import Direction
+from specs.registry import ChannelId
 
 METER_S: Final = 0.2
 """Time between two meters."""
@@ -44,10 +48,21 @@ class End:
         self._folder = folder
         self._over = False
         self._told = 0
+        self._malformed = 0
 
     def tell(self, text: str) -> None:
         """Say that something has happened."""
         self.say(Line(self.name, text))
+
+    def _read_untrusted(self, channel: ChannelId, data: bytes, direction: Direction) -> Message | None:
+        """Return what a message says; None for one that says nothing: it is counted, and ends nothing."""
+        try:
+            return decode_untrusted(channel, data, direction)
+        except MalformedError:
+            self._malformed += 1
+            if self._malformed == 1:
+                self.tell(f"a message on {channel.name} says nothing and is left out, as will be all that follow")
+            return None
 
     async def _serve(self, node: Node, link: Link) -> None:
         """Run :meth:`_tasks` until the link is down; LinkClosedError if that was too early."""

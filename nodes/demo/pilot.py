@@ -9,7 +9,7 @@ import trio
 
 from nodes.link import Link
 from nodes.wakeup import Wakeup
-from protocols.airlink import Message, decode_untrusted, encode
+from protocols.airlink import Message, encode
 from protocols.events import SendControl
 from specs.airlink.command import Answer, CameraAction, CameraControl, Command, CommandCode
 from specs.airlink.control import Heartbeat, NodeState, Sticks
@@ -17,6 +17,8 @@ from specs.airlink.numbers import Direction
 from specs.airlink.telemetry import FlightPhase, FlightState
 from specs.registry import ChannelId
 
+ReadUntrusted = Callable[[ChannelId, bytes, Direction], Message | None]
+"""What a message says; None for one that says nothing."""
 STICKS_S: Final = 0.02
 """50 Hz."""
 _HEARTBEAT_EVERY: Final = 5
@@ -51,13 +53,14 @@ STEERED: Final = (0.3, 0.42)
 class Pilot:
     """Says everything that goes up the link."""
 
-    def __init__(self, link: Link, tell: Callable[[str], None]) -> None:
+    def __init__(self, link: Link, tell: Callable[[str], None], read_untrusted: ReadUntrusted) -> None:
         self.requests = 0
         """Commands sent."""
         self.answers = 0
         """Commands answered."""
         self._link = link
         self._tell = tell
+        self._read_untrusted = read_untrusted
         self._started_s = trio.current_time()
         self._live_s = 0.0
         self._phase: FlightPhase | None = None
@@ -111,7 +114,8 @@ class Pilot:
     async def _say(self, message: Message, text: str) -> None:
         self.requests += 1
         sent_s = trio.current_time()
-        answer = decode_untrusted(ChannelId.COMMAND, await self._link.request(encode(message)), Direction.DOWN)
+        data = await self._link.request(encode(message))
+        answer = self._read_untrusted(ChannelId.COMMAND, data, Direction.DOWN)
         self.answers += 1
         took_ms = (trio.current_time() - sent_s) * 1_000
         if isinstance(answer, Answer):

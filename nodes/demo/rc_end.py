@@ -66,7 +66,7 @@ class RcEnd(End):
             record = await rc.pair(code, endpoint, options.carrier)
             self.tell(f"paired with {fingerprint_text(record.key_id)}")
             link = await rc.connect(record.key_id, endpoint, options.carrier)
-            self._pilot = Pilot(link, self.tell)
+            self._pilot = Pilot(link, self.tell, self._read_untrusted)
             await self._serve(rc, link)
 
     def _tasks(self) -> tuple[Callable[[], Awaitable[object]], ...]:
@@ -99,12 +99,12 @@ class RcEnd(End):
             elif isinstance(event, StreamReceived) and event.channel is ChannelId.VIDEO:
                 self._see_untrusted(event.data)
             elif isinstance(event, StateReceived | StreamReceived):
-                self._know(decode_untrusted(event.channel, event.data, Direction.DOWN))
+                self._know(self._read_untrusted(event.channel, event.data, Direction.DOWN))
             elif isinstance(event, CommandReceived):
                 answer = self._answer_untrusted(event.data)
                 self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
 
-    def _know(self, message: Message) -> None:
+    def _know(self, message: Message | None) -> None:
         if isinstance(message, FlightState):
             self._flight = message
             self._pilot.see(message)
@@ -123,7 +123,9 @@ class RcEnd(End):
             self._video.feed(message.data)
 
     def _answer_untrusted(self, data: bytes) -> Answer:
-        message = decode_untrusted(ChannelId.COMMAND, data, Direction.DOWN)
+        message = self._read_untrusted(ChannelId.COMMAND, data, Direction.DOWN)
+        if message is None:
+            return Answer(Result.INVALID)
         if not isinstance(message, LogOffer):
             return Answer(Result.UNSUPPORTED)
         flight_ms = unpack_map_untrusted(message.details).get("flight_ms")
