@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from protocols.crypto.kdf import hkdf_sha256
 from protocols.crypto.suites import SUITES, Suite
 from protocols.errors import CodeFormatError, NotPairedError, PolicyError, RoleRefusedError
-from protocols.events import AlarmKind, DownReason, LinkUp, PairingStored, PeerIdentified
+from protocols.events import AlarmKind, DownReason, LinkUp, PairingStored, PeerConfirmed, PeerIdentified
 from protocols.guards.cookie import mac1, mac1_key
 from protocols.link.client import Client
 from protocols.link.peers import PeerState
-from protocols.pairing import LinkingCode, PairingWindow, pair_secret_info
+from protocols.pairing import LinkingCode, PairingWindow, pair_id_of, pair_secret_info
 from specs import inner
 from specs.registry import CODE_LIFETIME_S, CODE_TRIES, CloseCode, HandshakeKind, PacketType, Role
 from tests.helpers.forge import forge
@@ -45,6 +45,7 @@ from tests.machines import (
     open_pairing,
     pair_over,
     pair_over_stream,
+    stream_scene,
     talk,
     whole,
 )
@@ -653,7 +654,7 @@ def test_pr_34_a_close_from_the_responder_ends_the_pairing() -> None:
 
 
 def test_pr_35_pairing_again_replaces_the_record_at_once() -> None:
-    """PR-35: also of a device that is paired; the next session has the new secret; a session in use goes on."""
+    """PR-35: also of a device that is paired; the next session has the new secret (what ends links: PR-37)."""
     scene = datagram_scene(FAST)
     connect(scene)
     old = scene.drone.device.peers[scene.rc.device.key_id("25519")]
@@ -667,6 +668,73 @@ def test_pr_35_pairing_again_replaces_the_record_at_once() -> None:
     scene.world.nodes.append(again)
     connect(replace(scene, rc=again))
     assert scene.drone.device.peers[scene.rc.device.key_id("25519")].state is PeerState.PAIRED
+
+
+def test_pr_37_only_the_secret_that_came_of_the_code_ends_it() -> None:
+    """PR-37: a session with the old one, on a machine that has not been told of the pairing, leaves the code open."""
+    scene = datagram_scene(FAST)
+    rc, drone = scene.rc.device, scene.drone.device
+    window = PairingWindow(LinkingCode(bytes(16)), START_S)
+    stream = stream_scene(FAST, rc=rc, drone=drone)
+    for node in (scene.drone, stream.drone):
+        node.server.open_pairing(window)
+    stream.drone.hold_trust = True
+    stream.rc.client.start(stream.world.now)
+    stream.world.run_for(0.5)
+    old = replace(drone.peers[rc.key_id("25519")])
+    assert pair_over(scene, window.code).counts["paired"] == 1
+    new = drone.peers[rc.key_id("25519")]
+    drone.peers[rc.key_id("25519")] = old
+    stream.drone.answer(stream.world.now)  # with what was read before
+    stream.world.run_for(1.0)
+    assert stream.drone.links
+    assert [event.pair_id for event in stream.drone.all(PeerConfirmed)] == [pair_id_of(old.pair_secret)]
+    assert window.is_open(scene.world.now)
+    drone.peers[rc.key_id("25519")] = new
+    scene.rc.client.start(scene.world.now)
+    connect(replace(scene, rc=again(scene)))
+    assert scene.drone.all(PeerConfirmed)[-1].pair_id == pair_id_of(new.pair_secret)
+    assert not window.is_open(scene.world.now)
+
+
+def again(scene: Scene) -> Node:
+    """The RC of a scene, as it is now."""
+    node = make_client(scene.rc.device, scene.drone.device, scene.settings, at=replace(RC, port=3))
+    scene.world.nodes.append(node)
+    return node
+
+
+def test_pr_37_a_pair_id_tells_nothing_and_tells_secrets_apart() -> None:
+    """PR-37: it is a hash with a label of its own, and is never sent."""
+    assert pair_id_of(bytes(32)) == hashlib.sha256(b"Aerolink pair id v1" + bytes(32)).digest()[:16]
+    assert pair_id_of(bytes(32)) != pair_id_of(b"\1" + bytes(31))
+
+
+@pytest.mark.parametrize("how", ["abandoned", "stream"])
+def test_pr_38_a_pairing_that_was_not_stored_frees_the_code(how: str) -> None:
+    """PR-38: the node could not store it, or its stream broke meanwhile; then another device may use the code."""
+    rc, drone = devices(dh=None)
+    node = make_stream_server(drone, config(FAST)) if how == "stream" else make_listener(drone, config(FAST))
+    window = PairingWindow(LinkingCode(bytes(16)), START_S)
+    node.server.open_pairing(window)
+    node.hold_stores = True
+    client = make_client(rc, drone, config(FAST), to=None if how == "stream" else DRONE, code=window.code)
+    world = StreamWorld(client, node) if how == "stream" else DatagramWorld(client, node)
+    client.client.start(world.now)
+    world.run_until(lambda: node.storing)
+    attempt = node.storing[0].attempt
+    assert window.claimed_by == rc.key_id("25519")
+    assert node.server.is_storing(attempt, world.now)
+    assert not node.server.is_storing(attempt, window.expires_s)
+    assert not node.server.is_storing(attempt + 1, world.now)
+    if how == "stream":
+        node.machine.receive_end(world.now)
+    else:
+        node.server.abandon(attempt)
+    assert window.admits(b"another device")
+    assert not node.server.is_storing(attempt, world.now)
+    node.server.pairing_stored(attempt, world.now)
+    assert node.counts["paired"] == node.counts["tries_refused"] == 0
 
 
 def test_pairing_in_bad_weather() -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from protocols.crypto.suites import SUITES, Suite
+from protocols.errors import PolicyError
 from protocols.events import AlarmKind, DownReason
 from protocols.guards import cookie as guard
 from protocols.guards.address import Address, ip_address, relay_address
@@ -22,6 +23,7 @@ from tests.machines import (
     START_S,
     Datagram,
     Device,
+    Node,
     Scene,
     acquaint,
     config,
@@ -334,6 +336,76 @@ def test_lk_27_pending_handshakes_are_bounded_and_expire() -> None:
     scene.world.run_for(10.1)
     assert drone.counts["expired"] == 10
     assert drone.machine.next_deadline() is None
+
+
+def asked_about_a_pairing() -> tuple[Scene, Node, list[bytes]]:
+    """Nine sessions of the past, recorded; then a pairing from the same address, and a person is asked."""
+    scene = datagram_scene(FAST)
+    for _ in range(9):
+        node = make_client(scene.rc.device, scene.drone.device, scene.settings)
+        scene.world.nodes = [node, scene.drone]
+        node.client.start(scene.world.now)
+        scene.world.run_until(lambda: node.links)  # noqa: B023  # asked at once
+        node.link.close()
+        scene.world.run_for(1.0)
+    recorded = scene.world.sent_by(RC, PacketType.INITIATION)
+    assert len(recorded) == 9
+    scene.drone.hold_trust = True
+    code = open_pairing(scene.drone, scene.world.now)
+    pairing = make_client(scene.rc.device, scene.drone.device, scene.settings, code=code)
+    scene.world.nodes = [pairing, scene.drone]
+    pairing.client.start(scene.world.now)
+    return scene, pairing, recorded
+
+
+@pytest.mark.parametrize("while_", ["message 3 is on its way", "a person is asked", "the pairing is stored"])
+def test_lk_27_sessions_replayed_from_the_owners_address_do_not_evict_his_pairing(while_: str) -> None:
+    """LK-27: each kind is bounded on its own, and a pairing whose message 3 has come is never evicted."""
+    scene, pairing, recorded = asked_about_a_pairing()
+    scene.drone.hold_stores = True
+    scene.world.run_for(0.025 if while_.startswith("message") else 1.0)
+    assert len(scene.drone.questions) == (not while_.startswith("message"))
+    if while_.startswith("the pairing"):
+        scene.drone.answer(scene.world.now)
+        scene.drone.turn(scene.world.now)
+        assert len(scene.drone.storing) == 1
+    for number in range(3):
+        for data in recorded:
+            fresh = remac(data[:4] + bytes((number, *data[5:])), public(scene))
+            scene.drone.machine.receive(fresh if number else data, scene.world.now, RC)
+        scene.drone.turn(scene.world.now)
+    assert scene.drone.counts["evicted"] > 0
+    scene.world.run_for(1.0)
+    scene.drone.hold_trust = scene.drone.hold_stores = False
+    scene.drone.answer(scene.world.now)
+    scene.drone.store(scene.world.now)
+    scene.world.run_until(pairing.downs, 90.0)
+    assert scene.drone.counts["paired"] == pairing.counts["paired"] == 1
+
+
+def test_lk_27_pairings_that_know_the_code_are_bounded_on_their_own() -> None:
+    """LK-27: 16; for one more, message 3 is silence until there is room, and it is said again."""
+    scene = datagram_scene(FAST, drone_settings=config(FAST, load_initiations_per_s=1e6))
+    scene.drone.hold_trust = True
+    code = open_pairing(scene.drone, scene.world.now)
+    pairings = [
+        make_client(
+            Device(Role.RC, f"{n}"), scene.drone.device, scene.settings, code=code, at=ip_address(f"192.0.2.{n}", 1)
+        )
+        for n in range(17)
+    ]
+    scene.world.nodes += pairings
+    for node in pairings:
+        node.client.start(scene.world.now)
+    scene.world.run_for(0.5)
+    assert len(scene.drone.questions) == 16
+    assert scene.drone.counts["rate_limited"] == 1
+    assert scene.drone.counts["evicted"] == 0
+    scene.drone.approve = lambda _: PolicyError("the user said no")
+    [gone] = (scene.drone.questions.popleft() for _ in range(1))
+    scene.drone.server.abandon(gone.attempt)
+    scene.world.run_for(3.0)
+    assert len(scene.drone.questions) == 16
 
 
 def test_tcp_deadline_of_an_unproven_stream() -> None:

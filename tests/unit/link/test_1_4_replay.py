@@ -209,6 +209,36 @@ def test_lk_42_on_a_stream(suite: Suite) -> None:
     assert again.drone.all(LinkUp) == []
 
 
+@pytest.mark.parametrize("when", ["asked", "in work", "answered"])
+def test_lk_45_a_dropped_peer_proves_nothing(when: str) -> None:
+    """LK-45: wherever its handshake stands; others are left alone, and it may begin again when it is let in again."""
+    scene = datagram_scene(SUITES[4])
+    scene.drone.hold_trust = when == "asked"
+    scene.world.taps.append(lambda sent: [] if sent.source == RC and sent.data[0] == PacketType.DATA else [sent])
+    scene.rc.client.start(scene.world.now)
+    if when == "in work":
+        scene.drone.hold_work = True
+        scene.world.run_for(0.1)
+        scene.drone.do_work(scene.world.now)  # message 1 is read; message 2 is to be written
+    scene.world.run_for(0.5)
+    assert len(scene.drone.work) == (when == "in work")
+    scene.drone.server.drop_peer(b"another device")
+    scene.drone.server.drop_peer(scene.rc.device.key_id("25519"))
+    scene.drone.hold_trust = scene.drone.hold_work = False
+    scene.drone.answer(scene.world.now)
+    scene.drone.do_work(scene.world.now)
+    scene.world.taps.clear()
+    if when == "answered":
+        for data in scene.world.sent_by(RC, PacketType.DATA):
+            scene.world.inject(data, RC, DRONE)
+        scene.world.settle()
+        assert scene.drone.counts["unknown_index"] > 0
+    assert scene.drone.counts["refused"] == 1
+    assert scene.drone.links == []
+    if when != "answered":
+        scene.world.run_until(lambda: scene.drone.links)
+
+
 @BY_SUITE
 def test_lk_43_kci_message_1_with_the_responders_own_stolen_key(suite: Suite) -> None:
     """LK-43: who holds the drone's static key and the RC's public one can compute message 1, and gains nothing."""

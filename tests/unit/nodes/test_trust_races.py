@@ -81,7 +81,7 @@ async def late(stores: Stores) -> tuple[Stores, Late]:
 
 async def state_of(pair: Pair, stores: Stores | None = None) -> PeerState | None:
     record = await (stores or pair.drone).peers.find(pair.rc_id)
-    return record and record.state
+    return None if record is None else record.state
 
 
 # --- revocation ---------------------------------------------------------------------------------
