@@ -295,12 +295,11 @@ class Trust:
         counters = {record.key_id: batch[record.key_id].counter for record in proven if batch[record.key_id].counter}
         if counters:
             await _ask(self._stores.peers.confirm_counters(counters))
-        for record in proven:
-            if record.state is PeerState.PENDING:
-                counter = max(record.initiation_counter, batch[record.key_id].counter)
-                committed = replace(record, state=PeerState.PAIRED, initiation_counter=counter)
+        for pending in [record for record in proven if record.state is PeerState.PENDING]:
+            record = await self._proven(pending.key_id, batch[pending.key_id])  # as the store has it by now
+            if record is not None and record.state is PeerState.PENDING:
                 with suppress(RevokedError):  # revoked in this moment: it stays so
-                    await _ask(self._stores.peers.put(committed))
+                    await _ask(self._stores.peers.put(replace(record, state=PeerState.PAIRED)))
 
     async def _proven(self, key_id: bytes, proof: _Proof) -> PeerRecord | None:
         """Return the record that a proof of life is about: None if the pair secret is another one by now (PR-37)."""

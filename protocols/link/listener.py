@@ -1,6 +1,6 @@
 """The responder's machine for datagrams: many peers over one socket (specs/1-link.md, 1.3 and 1.4).
 
-The way of an initiation: header, mac1, the cache of answered initiations, load and cookie, the source's rate,
+The way of an initiation: header, mac1, load and cookie, the cache of answered initiations, the source's rate,
 policy, exact length - and only then public-key work. Data goes by its index to a connection, or to the pending
 handshake that it proves.
 """
@@ -170,44 +170,47 @@ class Listener(ServerMachine):
         return None
 
     def _admit(self, header: InitiationHeader, data: bytes, mac_key: bytes, address: Address, now: float) -> bool:
-        """Ask cache, load, cookie and rate, in this order (LK-22 to LK-26): who repeats uses up nobody's tokens."""
-        source = source_key(address)
-        if self._is_repeated(source, data, address, now):
+        """Ask load, rate, cookie and cache (LK-22 to LK-26): what came before uses up nobody's tokens."""
+        source, tag = source_key(address), _tag(data)
+        twin = self._responder.by_tag(tag)
+        if twin is None and self._spent.holds(source, tag, now):
+            self.handshakes.duplicates += 1
             return False
+        needs_cookie = self._is_loaded(now) or (twin is None and not self._sources.allow(source, now))
+        if needs_cookie and not self._jar.verify_mac2(data[:-MAC_BYTES], data[-MAC_BYTES:], address, now):
+            self.handshakes.wrong_mac2 += 1
+            self._send_cookie(header, data, mac_key, address, now)
+            return False
+        if twin is not None:
+            self._answer_again(twin, source + tag, address, now)
+            return False
+        if needs_cookie and not self._proven_sources.allow(source, now):
+            self.handshakes.rate_limited += 1
+            return False
+        if needs_cookie:
+            self._spent.add(source, tag, now)
+        return True
+
+    def _is_loaded(self, now: float) -> bool:
+        """Count an initiation; whether there are so many that each must show a cookie."""
         if not self._load.allow(now):
             self._load_until_s = now + _LOAD_LASTS_S
         loaded = now < self._load_until_s
         if loaded and now >= self._load_alarm_s + _LOAD_ALARM_S:
             self._load_alarm_s = now
             self._emit(Alarm(AlarmKind.LOAD_MODE, "more initiations than the limit"))
-        if loaded or not self._sources.allow(source, now):
-            if not self._jar.verify_mac2(data[:-MAC_BYTES], data[-MAC_BYTES:], address, now):
-                self.handshakes.wrong_mac2 += 1
-                self._send_cookie(header, data, mac_key, address, now)
-                return False
-            if not self._proven_sources.allow(source, now):
-                self.handshakes.rate_limited += 1
-                return False
-            self._spent.add(source, _tag(data), now)
-        return True
+        return loaded
 
-    def _is_repeated(self, source: bytes, data: bytes, address: Address, now: float) -> bool:
-        """Whether the same initiation came before; answer it again while its handshake is pending (LK-26)."""
-        tag = _tag(data)
-        twin = self._responder.by_tag(tag)
-        if twin is None:
-            spent = self._spent.holds(source, tag, now)
-            self.handshakes.duplicates += spent
-            return spent
+    def _answer_again(self, twin: Pending, bucket: bytes, address: Address, now: float) -> None:
+        """Take an identical initiation while its handshake is pending (LK-26)."""
         if address not in {twin.address, *twin.rivals} and len(twin.rivals) < MAX_RIVALS:
             twin.rivals.append(address)
-        if not self._repeats.allow(source + tag, now):
+        if not self._repeats.allow(bucket, now):
             self.handshakes.rate_limited += 1
-            return True
+            return
         self.handshakes.duplicates += 1
         if twin.response is not None:
             self._responder.reply(twin.response, address)
-        return True
 
     def _send_cookie(self, header: InitiationHeader, data: bytes, mac_key: bytes, address: Address, now: float) -> None:
         sealed = guard.make_reply(mac_key, _tag(data), self._jar.cookie(address, now), self._entropy(COOKIE_SALT_BYTES))
