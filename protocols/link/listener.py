@@ -22,7 +22,7 @@ from protocols.link.framing import DatagramFraming
 from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
 from protocols.link.machine import earliest
 from protocols.link.path import MAX_RIVALS
-from protocols.link.responder import Pending
+from protocols.link.pending import Pending
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
 from specs.datagram import COOKIE_REPLY, FINISH_HEADER, CookieReply, InitiationHeader
@@ -140,6 +140,8 @@ class Listener(ServerMachine):
             self.handshakes.malformed += 1
         elif header.continues and continued is None:
             self.handshakes.unknown_index += 1
+        elif continued is not None and continued[0].suite != suite:
+            self.handshakes.malformed += 1  # a rekey changes keys, never algorithms (LK-4, LK-70)
         elif not header.continues and len(self._connections) >= self._config.max_peers:
             self._refuse(RefusalCode.BUSY, header, mac_key, address)
         else:

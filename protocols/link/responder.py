@@ -5,9 +5,8 @@ carrier, asks it which pending handshake an index belongs to, and confirms one w
 it has opened. States: :data:`protocols.link.state.PENDING`.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from protocols import codec
@@ -37,7 +36,7 @@ from protocols.link.handshake import (
     session_keys,
 )
 from protocols.link.peers import PeerRecord, PeerState
-from protocols.link.session import Session
+from protocols.link.pending import Pending, PendingTable
 from protocols.link.state import PENDING, PendingEvent, PendingState, advance
 from protocols.link.stats import HandshakeCounters
 from protocols.noise import HandshakeState
@@ -50,75 +49,11 @@ Outgoing = tuple[bytes, Address | None]
 _MAX_OUTGOING: Final = 256
 """Answers that wait for the carrier: a flood while it cannot send must not fill our memory."""
 
-MAX_PROVEN_PAIRINGS: Final = 16
-"""Pairings whose message 3 has come (LK-27). They are never evicted: whoever began them knows the code."""
-_KNOWS_THE_CODE: Final = frozenset(
-    {PendingState.READING_FINISH, PendingState.FINISH_IDENTIFIED, PendingState.STORING, PendingState.REFUSED,
-     PendingState.CONFIRMED}
-)  # fmt: skip
-"""States of a pairing that a replayed message never reaches."""
-
 _REFUSAL_ALARMS: Final = (
     (RevokedError, AlarmKind.REVOKED_PEER),
     (RoleRefusedError, AlarmKind.ROLE_REFUSED),
     (NotPairedError, AlarmKind.UNKNOWN_PEER),
 )
-
-
-@dataclass(slots=True, eq=False)
-class Pending:
-    """A handshake that nobody has proven yet."""
-
-    attempt: int
-    """Names it towards the node."""
-    offer: Offer
-    """What was proposed."""
-    header: InitiationHeader
-    """As it came."""
-    index: int
-    """Our index."""
-    mac_key: bytes = field(repr=False)
-    """For the MACs of our replies."""
-    noise: HandshakeState = field(repr=False)
-    """The handshake so far."""
-    address: Address | None
-    """Where the initiation came from, and the answer went."""
-    created_s: float
-    """When."""
-    expires_s: float
-    """When it is forgotten."""
-    source: bytes = b""
-    """Whom its place is counted to (``source_key`` of the address)."""
-    rivals: list[Address] = field(default_factory=list[Address])
-    """Other addresses that the very same initiation came from."""
-    tag: bytes = b""
-    """The initiation's mac1 (datagrams): finds duplicates."""
-    expected_key_id: bytes | None = None
-    """Rekey: whose association it claims to continue."""
-    epoch: int = 0
-    """Which key of its association this will be."""
-    window: PairingWindow | None = None
-    """Pairing: the code's window."""
-    state: PendingState = PendingState.READING
-    counter: int = 0
-    """Initiation counter, authenticated."""
-    key_id: bytes = b""
-    """The peer, once known."""
-    public: bytes = field(default=b"", repr=False)
-    """Its static public key."""
-    response: bytes | None = field(default=None, repr=False)
-    """What was answered; given again to an identical initiation (LK-26)."""
-    session: Session | None = None
-    """Transport keys, unproven."""
-    binding: bytes = b""
-    """Channel binding, once the keys exist."""
-    reply_key: bytes = field(default=b"", repr=False)
-    """Session: for mac1 of the response, once the pair secret is known."""
-    pair_secret: bytes = field(default=b"", repr=False)
-    """Pairing: 32 bytes, once message 3 was read."""
-    pair_id: bytes = b""
-    """Which pair secret its keys prove, once it is known."""
-    job: AnyJob | None = field(default=None, repr=False)
 
 
 class Responder:
@@ -143,25 +78,23 @@ class Responder:
         self._stats = stats
         self._emit = emit
         self._attempts = 0
-        self._by_attempt: OrderedDict[int, Pending] = OrderedDict()
-        self._by_index: dict[int, Pending] = {}
-        self._by_tag: dict[bytes, Pending] = {}
+        self._table = PendingTable()
         self.outgoing: deque[Outgoing] = deque()
 
     def __len__(self) -> int:
-        return len(self._by_attempt)
+        return len(self._table)
 
     def by_index(self, index: int) -> Pending | None:
         """Return the pending handshake that answers to an index."""
-        return self._by_index.get(index)
+        return self._table.by_index(index)
 
     def by_tag(self, tag: bytes) -> Pending | None:
         """Return the pending handshake that the identical initiation began."""
-        return self._by_tag.get(tag)
+        return self._table.by_tag(tag)
 
     def newest(self) -> Pending | None:
         """Return the handshake that began last."""
-        return next(reversed(self._by_attempt.values()), None)
+        return self._table.newest()
 
     # --- message 1 ------------------------------------------------------------------------------
 
@@ -188,18 +121,16 @@ class Responder:
             s=self._identity.key(offer.suite.dh),
             psks={PSK_POSITION[offer.kind]: psk0.psk0} if psk0 else {},
         )
-        self._make_room(offer.kind, address, now)
+        source = source_key(address) if address else b""
+        self._make_room(offer.kind, source, now)
         self._attempts += 1
         pending = Pending(
             self._attempts, offer, header, self._new_index(), mac_key, noise, address,
             created_s=now, expires_s=now + self._config.handshake_deadline_s,
-            source=source_key(address) if address else b"", tag=tag,
+            source=source, tag=tag,
             expected_key_id=expected_key_id, epoch=epoch, window=psk0,
         )  # fmt: skip
-        self._by_attempt[pending.attempt] = pending
-        self._by_index[pending.index] = pending
-        if tag:
-            self._by_tag[tag] = pending
+        self._table.add(pending)
         self._post(pending, HandshakeJob(noise, lambda state: self._read_first(pending, state, message)))
 
     def _read_first(self, pending: Pending, noise: HandshakeState, message: bytes) -> tuple[int, bytes]:
@@ -220,7 +151,7 @@ class Responder:
             return
         if pending.expected_key_id not in {None, pending.key_id}:
             self._stats.failed += 1  # one peer cannot continue another's association
-            self._drop(pending)
+            self._table.drop(pending)
             return
         self._ask(pending)
 
@@ -231,14 +162,14 @@ class Responder:
 
         Policy that needs no directory is applied here (LK-42, PR-20). A late answer is ignored.
         """
-        pending = self._by_attempt.get(attempt)
+        pending = self._table.by_attempt(attempt)
         if pending is None:
             return
         if not pending.window and record is not None and record.initiation_counter >= pending.counter:
             # Before any other word: a replay learns nothing, and says nothing of who sent it.
             self._stats.stale_counters += 1
             self._alarm(AlarmKind.STALE_COUNTER, pending)
-            self._drop(pending)
+            self._table.drop(pending)
             return
         refusal = self._objection(pending, record, now)
         if refusal is not None:
@@ -273,7 +204,7 @@ class Responder:
 
     def reject(self, attempt: int, reason: PolicyError, now: float) -> None:
         """Refuse the peer of an attempt: the precise reason stays here, a coarse hint goes out (LK-60)."""
-        pending = self._by_attempt.get(attempt)
+        pending = self._table.by_attempt(attempt)
         if pending is None:
             return
         self._stats.refused += 1
@@ -286,7 +217,7 @@ class Responder:
             return
         packet = self._framing.refused(RefusalCode.NOT_ALLOWED, pending.header.sender, pending.mac_key)
         self.reply(packet, pending.address)
-        self._drop(pending)
+        self._table.drop(pending)
 
     def _refuse_pairing(self, pending: Pending, now: float) -> None:
         """Count the try, and say no under the pairing's keys: the peer has shown that it knows the code (PR-36)."""
@@ -300,9 +231,9 @@ class Responder:
 
     def abandon(self, attempt: int) -> None:
         """Drop an attempt that cannot be decided (a store did not answer): silence, and no try (PR-20)."""
-        pending = self._by_attempt.get(attempt)
+        pending = self._table.by_attempt(attempt)
         if pending is not None:
-            self._drop(pending)
+            self._table.drop(pending)
 
     def reply(self, packet: bytes, address: Address | None) -> None:
         """Queue an answer; what does not fit is dropped, since whoever asked will ask again."""
@@ -356,7 +287,7 @@ class Responder:
         elif pending.state is PendingState.REFUSED:
             self._seal_reply(pending, codec.build(inner.CLOSE, inner.Close(CloseCode.PAIRING_REFUSED)), now)
         elif pending.state is PendingState.ANSWERED and pending.offer.kind is HandshakeKind.PAIRING:
-            if sum(each.state in _KNOWS_THE_CODE for each in self._by_attempt.values()) >= MAX_PROVEN_PAIRINGS:
+            if not self._table.has_room_for_proven():
                 self._stats.rate_limited += 1  # the initiator will say it again
                 return
             self._move(pending, PendingEvent.FINISH)
@@ -382,14 +313,14 @@ class Responder:
 
     def is_storing(self, attempt: int, now: float) -> bool:
         """Whether a pairing still waits to be stored: its code has not ended, and its device has not gone (PR-38)."""
-        pending = self._by_attempt.get(attempt)
+        pending = self._table.by_attempt(attempt)
         if pending is None or pending.state is not PendingState.STORING:
             return False
         return pending.window is None or pending.window.is_open(now)
 
     def pairing_stored(self, attempt: int, now: float) -> None:
         """Confirm a pairing that is on disk now (PR-30)."""
-        pending = self._by_attempt.get(attempt)
+        pending = self._table.by_attempt(attempt)
         if pending is None:
             return
         self._move(pending, PendingEvent.STORED)
@@ -402,10 +333,10 @@ class Responder:
 
     def _drop_void(self, pairing: Pending) -> None:
         """Drop what was answered with the pair secret before: sessions, and older pairings of this key (PR-35)."""
-        for other in list(self._by_attempt.values()):
+        for other in self._table.select(lambda _: True):
             older = other.offer.kind is HandshakeKind.SESSION or other.attempt < pairing.attempt
             if other.key_id == pairing.key_id and older:
-                self._drop(other)
+                self._table.drop(other)
 
     def _confirm_pairing(self, pending: Pending, now: float) -> None:
         self._seal_reply(pending, codec.build(inner.PAIRING_CONFIRM, inner.PairingConfirm()), now)
@@ -420,18 +351,18 @@ class Responder:
         """Forget a session handshake whose keys a transport message has proven; older ones of the peer go too."""
         self._move(pending, PendingEvent.TRANSPORT)
         self._stats.confirmed += 1
-        for other in list(self._by_attempt.values()):
+        for other in self._table.select(lambda _: True):
             if other.key_id == pending.key_id and other.counter <= pending.counter:
-                self._drop(other)
+                self._table.drop(other)
 
     def forget(self, pending: Pending) -> None:
         """Drop a handshake that leads nowhere any more."""
         self._stats.failed += 1
-        self._drop(pending)
+        self._table.drop(pending)
 
     def complete(self, done: object, now: float) -> bool:
         """Take the outcome of a job; False when its handshake is gone, or it never was one of ours."""
-        pending = next((each for each in self._by_attempt.values() if each.job is done), None)
+        pending = self._table.by_job(done)
         job = pending.job if pending else None
         if pending is None or job is None:
             return False
@@ -443,7 +374,7 @@ class Responder:
             if pending.state is PendingState.READING_FINISH:
                 self._move(pending, PendingEvent.BAD_FINISH)
             else:
-                self._drop(pending)
+                self._table.drop(pending)
             return True
         pending.noise = job.state
         self._COMPLETED[pending.state](self, pending, result, now)
@@ -451,33 +382,30 @@ class Responder:
 
     def next_deadline(self) -> float | None:
         """Return when the next pending handshake expires."""
-        return min((pending.expires_s for pending in self._by_attempt.values()), default=None)
+        return self._table.next_deadline()
 
     def handle_deadline(self, now: float) -> None:
         """Forget what was never confirmed (LK-27)."""
-        for pending in list(self._by_attempt.values()):
-            if now >= pending.expires_s:
-                if pending.state is not PendingState.CONFIRMED:
-                    self._stats.expired += 1
-                self._drop(pending)
+        for pending in self._table.select(lambda each: now >= each.expires_s):
+            if pending.state is not PendingState.CONFIRMED:
+                self._stats.expired += 1
+            self._table.drop(pending)
 
     def drop_pairings(self) -> None:
         """Forget every pairing under way: its code has ended."""
-        for pending in list(self._by_attempt.values()):
-            if pending.offer.kind is HandshakeKind.PAIRING:
-                self._drop(pending)
+        for pending in self._table.select(lambda each: each.offer.kind is HandshakeKind.PAIRING):
+            self._table.drop(pending)
 
     def drop_peer(self, key_id: bytes) -> None:
         """Forget whatever a peer has begun, answered or not: it is revoked, or has paired anew (LK-45, PR-37)."""
-        for pending in list(self._by_attempt.values()):
-            if pending.key_id == key_id:
-                self._stats.refused += 1
-                self._drop(pending)
+        for pending in self._table.select(lambda each: each.key_id == key_id):
+            self._stats.refused += 1
+            self._table.drop(pending)
 
     def drop_all(self) -> None:
         """Forget everything: the carrier has gone."""
-        for pending in list(self._by_attempt.values()):
-            self._drop(pending)
+        for pending in self._table.select(lambda _: True):
+            self._table.drop(pending)
 
     def _identify(self, pending: Pending) -> bool:
         public = pending.noise.remote_static or b""
@@ -485,7 +413,7 @@ class Responder:
         pending.key_id = key_id_of(pending.offer.suite.dh, public)
         if public == self._identity.key(pending.offer.suite.dh).public:
             self._stats.failed += 1  # our own key comes back: a reflection, not a peer
-            self._drop(pending)
+            self._table.drop(pending)
             return False
         return True
 
@@ -508,30 +436,12 @@ class Responder:
         who = pending.key_id.hex() if pending.key_id else "unknown"
         self._emit(Alarm(kind, f"device {who} from {pending.address or 'a stream'}"))
 
-    def _make_room(self, kind: HandshakeKind, address: Address | None, now: float) -> None:
-        """Sessions and pairings are bounded each on their own: one never gives way to the other (LK-27)."""
+    def _make_room(self, kind: HandshakeKind, source: bytes, now: float) -> None:
         self.handle_deadline(now)
-        mine = [
-            each for each in self._by_attempt.values() if each.offer.kind is kind and each.state not in _KNOWS_THE_CODE
-        ]
-        source = source_key(address) if address else b""
-        of_source = [each for each in mine if address and each.source == source]
-        if len(of_source) >= self._config.max_pending_per_source:
-            self._evict(of_source[0])
-        elif len(mine) >= self._config.max_pending:
-            self._evict(mine[0])
-
-    def _evict(self, victim: Pending) -> None:
-        self._stats.evicted += 1
-        self._drop(victim)
-
-    def _drop(self, pending: Pending) -> None:
-        if pending.window is not None and pending.state is PendingState.STORING:
-            pending.window.release(pending.key_id)
-        del self._by_attempt[pending.attempt]
-        del self._by_index[pending.index]
-        if self._by_tag.get(pending.tag) is pending:
-            del self._by_tag[pending.tag]
+        victim = self._table.victim(kind, source, self._config)
+        if victim is not None:
+            self._stats.evicted += 1
+            self._table.drop(victim)
 
     _COMPLETED: ClassVar[Mapping[PendingState, Callable[..., None]]] = {
         PendingState.READING: _first_read,

@@ -17,7 +17,8 @@ from protocols.link.framing import Framing
 from protocols.link.handshake import Offer
 from protocols.link.machine import Machine
 from protocols.link.peers import PeerRecord
-from protocols.link.responder import Pending, Responder, mac_keys
+from protocols.link.pending import Pending
+from protocols.link.responder import Responder, mac_keys
 from protocols.link.session import Session
 from protocols.pairing import PairingWindow
 from specs.datagram import INITIATION_HEADER, InitiationHeader

@@ -15,8 +15,8 @@ from protocols.link.connection import Connection, Packet
 from protocols.link.framing import RecordFraming, handshake_body_untrusted
 from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
 from protocols.link.machine import earliest
+from protocols.link.pending import Pending
 from protocols.link.records import RecordBuffer
-from protocols.link.responder import Pending
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
 from protocols.link.state import PendingState
@@ -147,6 +147,8 @@ class StreamServer(ServerMachine):
         if header.kind == HandshakeKind.PAIRING and window is None:
             self.handshakes.pairing_closed += 1
             return
+        if continued is not None and continued.suite != suite:
+            raise MalformedError("a rekey with another suite")
         expected = lengths(suite, HandshakeKind(header.kind)).initiation - 2 * MAC_BYTES
         if len(body) != expected:
             raise MalformedError("an initiation of the wrong length")

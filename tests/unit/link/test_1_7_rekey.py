@@ -68,6 +68,17 @@ def test_lk_70_a_rekey_is_a_whole_handshake_with_new_indices(carrier: str, suite
     assert len(commands(scene.drone)) == 2
 
 
+@BY_CARRIER
+def test_lk_70_a_rekey_does_not_change_the_suite(carrier: str) -> None:
+    """LK-70, LK-4: a peer that begins one with another suite, though it is allowed, gets no new key."""
+    scene = link(carrier, rekey_after_s=10.0, suites=(FAST, SUITES[2]))
+    scene.rc.client._suite = SUITES[2]  # pyright: ignore[reportPrivateUsage]
+    scene.world.run_for(11.0)
+    assert scene.drone.counts["malformed"] >= 1
+    assert scene.drone.all(Rekeyed) == []
+    assert all(connection.suite == FAST for connection in scene.drone.machine.connections())
+
+
 def test_lk_70_the_responder_asks() -> None:
     """LK-70: its key is due first: REKEY_REQUEST, and the initiator begins; not more often than every 5 s."""
     scene = datagram_scene(FAST, settings=config(FAST), drone_settings=config(FAST, rekey_after_s=10.0))
