@@ -160,6 +160,8 @@ class Link:
         self._outgoing: dict[tuple[ChannelId, int], Callable[[BulkStatus | None], None]] = {}
         self._incoming: dict[tuple[ChannelId, int], IncomingObject] = {}
         self._full: set[tuple[ChannelId, int]] = set()
+        self._objects_held = Held(transfers=self._full)
+        self._all_held = Held(commands=True, transfers=self._full)
         self._ended = trio.Event()
         pump.on_progress[connection] = self.progress
 
@@ -338,16 +340,17 @@ class Link:
         """Take messages out of the core as far as there is room for them, and open its windows by that."""
         taken = False
         now = trio.current_time()
-        self._full = {key for key, each in self._incoming.items() if each.is_full}
-        held = Held(self._inbox.is_full, self._full)
-        while (event := self._connection.channels.next_event(now, held)) is not None:
+        if self._full:
+            self._full &= {key for key, each in self._incoming.items() if each.is_full}
+        while (event := self._connection.channels.next_event(now, self._held())) is not None:
             taken = True
             self._route(event)
-            if held.commands is not self._inbox.is_full:
-                held = Held(self._inbox.is_full, self._full)
         self._writable.set()
         if taken:
             self._pump.wake()
+
+    def _held(self) -> Held:
+        return self._all_held if self._inbox.is_full else self._objects_held
 
     def _route(self, event: ChannelEvent) -> None:
         if isinstance(event, AnswerReceived):

@@ -58,21 +58,22 @@ class BulkReceiver:
 
     def next_piece(self, now: float, held: Held) -> ChannelEvent | None:  # noqa: ARG002  bytes have no lifetime
         """The next bytes of a transfer that the user does not hold back; they take turns (CH-5)."""
-        for number, transfer in self.pieces.items():
+        for number in self.pieces:
             if not held.transfers or (self._channel, number) not in held.transfers:
-                return self._take_piece(number, transfer)
+                return self._take_piece(number)
         return None
 
-    def _take_piece(self, number: int, transfer: Incoming) -> ChannelEvent:
+    def _take_piece(self, number: int) -> ChannelEvent:
+        transfer = self.pieces[number]
         piece = transfer.take_piece()
         if piece is None:
             transfer.state = Receiving.TOLD
             del self.pieces[number]
             return BulkReceived(self._channel, number)
-        if transfer.has_news:
-            self.pieces.move_to_end(number)
-        else:
+        if not transfer.has_news:
             del self.pieces[number]
+        elif len(self.pieces) > 1:
+            self.pieces.move_to_end(number)
         self._acknowledge(transfer)
         return piece
 

@@ -9,7 +9,6 @@ whatever it claims.
 """
 
 from bisect import bisect_left
-from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -33,9 +32,9 @@ class Flight:
     """What of one transfer is in flight."""
 
     def __init__(self) -> None:
-        self.bytes = 0
-        """Of all packets."""
-        self._by_number: OrderedDict[int, Packet] = OrderedDict()
+        self._by_number: dict[int, Packet] = {}
+        self._oldest = 1
+        """No packet has a lower number."""
         self._by_start: list[Packet] = []
         self._starts: list[int] = []
         """Of ``_by_start``, for bisection."""
@@ -47,22 +46,32 @@ class Flight:
         return len(self._by_number)
 
     @property
+    def bytes(self) -> int:
+        """Of all packets, counted when asked for."""
+        return sum(packet.end - packet.start for packet in self._by_start)
+
+    @property
     def oldest(self) -> Packet:
         """The one that was sent first; only if there is one."""
-        return next(iter(self._by_number.values()))
+        while (packet := self._by_number.get(self._oldest)) is None:
+            self._oldest += 1
+        return packet
 
     def add(self, packet: Packet) -> None:
         """A packet leaves; its number is the highest so far, and none of its bytes is in flight."""
         starts = self._starts
-        place = len(starts) if not starts or starts[-1] < packet.start else bisect_left(starts, packet.start)
+        self._by_number[packet.number] = packet
+        if not starts or starts[-1] < packet.start:
+            starts.append(packet.start)
+            self._by_start.append(packet)
+            return
+        place = bisect_left(starts, packet.start)
         starts.insert(place, packet.start)
         self._by_start.insert(place, packet)
-        self._by_number[packet.number] = packet
-        self.bytes += packet.end - packet.start
 
     def take_arrived(self, received_to: int, starts: list[int], ends: list[int]) -> list[Packet]:
         """Remove what lies before ``received_to`` or within one of the ranges."""
-        taken = self._take(0, received_to)
+        taken = self._take(0, received_to) if self._starts and self._starts[0] < received_to else []
         for start, end in zip(starts, ends, strict=True):
             taken += self._take(start, end)
         return taken
@@ -78,7 +87,6 @@ class Flight:
         del self._by_start[first:last], self._starts[first:last]
         for packet in taken:
             del self._by_number[packet.number]
-            self.bytes -= packet.end - packet.start
         return taken
 
     def take_lost(self, largest: int, judged_to: int) -> list[Packet]:
@@ -86,10 +94,11 @@ class Flight:
 
         Call it after ``take_arrived`` of the same acknowledgement: what has arrived is suspected no more.
         """
-        for number in range(self._overtaken_to + 1, largest - OVERTAKEN_BY + 1):
-            self._overtaken_to = number
+        overtaken_to = largest - OVERTAKEN_BY
+        for number in range(self._overtaken_to + 1, overtaken_to + 1):
             if (packet := self._by_number.get(number)) is not None:
                 heappush(self._suspects, (packet.end, number))
+        self._overtaken_to = max(self._overtaken_to, overtaken_to)
         lost: list[Packet] = []
         while self._suspects and self._suspects[0][0] <= judged_to:
             packet = self._by_number.get(heappop(self._suspects)[1])
@@ -101,9 +110,7 @@ class Flight:
         """Remove what has been on its way for so long."""
         taken: list[Packet] = []
         while self._by_number and self.oldest.sent_at + timeout <= now:
-            packet = self._by_number.popitem(last=False)[1]
-            taken.append(packet)
-            self.bytes -= packet.end - packet.start
+            taken.append(self._by_number.pop(self._oldest))
         self._by_start = [each for each in self._by_start if each.number in self._by_number]
         self._starts = [each.start for each in self._by_start]
         self._suspects = [each for each in self._suspects if each[1] in self._by_number]

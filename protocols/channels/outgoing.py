@@ -113,6 +113,7 @@ class Outgoing:
         self._counters = counters
         self._accepted_from = 0
         self._sent_to = 0
+        self._send_to = 0
         self._packet = 0  # the first is 1: "largest seen: 0" means none
         self._ranges: tuple[list[int], list[int]] = ([], [])
         self._flight = Flight()
@@ -146,6 +147,7 @@ class Outgoing:
         if ack.received_to >= self.received_to:
             self.received_to = ack.received_to
             self._ranges = ack.starts, ack.ends
+        self._send_to = min(self.window_to, self.received_to + MAX_BULK_FLIGHT_BYTES)
         self._move_on(ack.largest, now)
 
     def may_be_done(self) -> bool:
@@ -250,8 +252,7 @@ class Outgoing:
     def _fresh_bytes(self, largest: int) -> int:
         """Size of the next chunk that was never sent; 0 if the window is closed, theirs or ours."""
         left = self.size - self._sent_to
-        window_to = min(self.window_to, self.received_to + MAX_BULK_FLIGHT_BYTES)
-        size = min(largest, left, window_to - self._sent_to)
+        size = min(largest, left, self._send_to - self._sent_to)
         # RFC 9293, 3.8.6.2.1: a small chunk at the window's edge waits while acknowledgements may move the edge.
         return 0 if size < min(largest, left) and self._flight else max(size, 0)
 
