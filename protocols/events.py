@@ -122,7 +122,7 @@ class ControlReceived:
     data: bytes
     """As sent."""
     age_s: float
-    """How much longer than the fastest recent one it took (CH-12)."""
+    """How much longer than the fastest of the association it took, drift of clocks allowed (CH-12)."""
     expires_s: float
     """On the clock of ``now``: act on it only before."""
 
