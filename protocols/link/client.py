@@ -21,7 +21,7 @@ from protocols.link.framing import DatagramFraming, RecordFraming, handshake_bod
 from protocols.link.handshake import Offer
 from protocols.link.initiator import CounterPool, Established, Initiator
 from protocols.link.log import LinkLog
-from protocols.link.machine import Machine, earliest
+from protocols.link.machine import Machine, earliest, packets_of
 from protocols.link.peers import CounterBlock, PeerRecord
 from protocols.link.records import RecordBuffer
 from protocols.link.session import Session
@@ -161,11 +161,7 @@ class Client(Machine):
             self._finish(DownReason.NO_ANSWER)
 
     def _packets(self, now: float) -> Iterator[Packet]:
-        while self._outgoing:
-            yield self._outgoing.popleft()
-        connection = self._connection
-        while connection is not None and (packet := connection.next_packet(now)) is not None:
-            yield packet
+        return packets_of(self._outgoing, self.connections(), now)
 
     def connections(self) -> Iterable[Connection]:
         return () if self._connection is None else (self._connection,)

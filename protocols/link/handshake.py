@@ -15,7 +15,6 @@ from protocols.errors import AerolinkError, MalformedError, UsageError
 from protocols.noise import HandshakeState, NoiseProtocol
 from specs.datagram import (
     COOKIE_REPLY,
-    FINISH_HEADER,
     INITIATION_HEADER,
     INITIATION_PAYLOAD,
     PROLOGUE,
@@ -209,4 +208,3 @@ class HandshakeJob(Generic[T]):
 
 
 AnyJob = HandshakeJob[Any]
-FINISH_HEADERS: Final = {False: RESPONSE_HEADER, True: FINISH_HEADER}

@@ -20,7 +20,7 @@ from protocols.link.config import Identity, LinkConfig
 from protocols.link.connection import Connection, Packet
 from protocols.link.framing import DatagramFraming
 from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
-from protocols.link.machine import earliest
+from protocols.link.machine import earliest, packets_of
 from protocols.link.path import MAX_RIVALS
 from protocols.link.pending import Pending
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
@@ -86,11 +86,7 @@ class Listener(ServerMachine):
             self.handshakes.malformed += 1
 
     def _packets(self, now: float) -> Iterator[Packet]:
-        while self._responder.outgoing:
-            yield self._responder.outgoing.popleft()
-        for connection in (*self._leaving, *self._connections.values()):
-            while (packet := connection.next_packet(now)) is not None:
-                yield packet
+        yield from packets_of(self._responder.outgoing, (*self._leaving, *self._connections.values()), now)
         self._sweep()
 
     def connections(self) -> Iterable[Connection]:

@@ -99,6 +99,15 @@ class Machine(ABC):
                 return index
 
 
+def packets_of(queue: deque[Packet], connections: Iterable[Connection], now: float) -> Iterator[Packet]:
+    """Yield what waits in a machine's own queue, then what each connection has to send."""
+    while queue:
+        yield queue.popleft()
+    for connection in connections:
+        while (packet := connection.next_packet(now)) is not None:
+            yield packet
+
+
 def earliest(*deadlines: float | None) -> float | None:
     """Return the earliest of several deadlines; None when there is none."""
     present = [deadline for deadline in deadlines if deadline is not None]

@@ -1,6 +1,5 @@
 """The responder's machine for one accepted TCP stream (specs/1-link.md, LK-53 f.): a deadline instead of MACs."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -14,7 +13,7 @@ from protocols.link.config import Identity, LinkConfig
 from protocols.link.connection import Connection, Packet
 from protocols.link.framing import RecordFraming, handshake_body_untrusted
 from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
-from protocols.link.machine import earliest
+from protocols.link.machine import earliest, packets_of
 from protocols.link.pending import Pending
 from protocols.link.records import RecordBuffer
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
@@ -45,7 +44,6 @@ class StreamServer(ServerMachine):
         super().__init__(config, identity, RecordFraming(), key_source=key_source, entropy=entropy)
         self._records = RecordBuffer()
         self._connection: Connection | None = None
-        self._outgoing: deque[Packet] = deque()
         self._deadline_s: float | None = now + config.handshake_deadline_s
         self._may_begin = may_begin
         self._began = False
@@ -78,11 +76,7 @@ class StreamServer(ServerMachine):
         self._fail(DownReason.TRUNCATED)
 
     def _packets(self, now: float) -> Iterator[Packet]:
-        while self._responder.outgoing:
-            yield self._responder.outgoing.popleft()
-        connection = self._connection
-        while connection is not None and (packet := connection.next_packet(now)) is not None:
-            yield packet
+        return packets_of(self._responder.outgoing, self.connections(), now)
 
     def connections(self) -> Iterable[Connection]:
         return () if self._connection is None else (self._connection,)
