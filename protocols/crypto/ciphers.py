@@ -24,12 +24,17 @@ MAX_PLAINTEXT: Final = 2**31 - 1 - TAG_LENGTH
 """Bytes that ``cryptography`` seals in one call."""
 
 
+_Buffer = bytes | bytearray | memoryview
+
+
 class AeadObject(Protocol):
     """An AEAD with its key inside, shaped as ``cryptography``'s; ``decrypt`` raises InvalidTag."""
 
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes: ...
+    def encrypt(self, nonce: _Buffer, data: _Buffer, associated_data: _Buffer | None, /) -> bytes: ...
 
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes: ...
+    def encrypt_into(self, nonce: _Buffer, data: _Buffer, associated_data: _Buffer | None, buf: _Buffer, /) -> int: ...
+
+    def decrypt(self, nonce: _Buffer, data: _Buffer, associated_data: _Buffer | None, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
