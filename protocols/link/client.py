@@ -5,7 +5,7 @@ pairing. A pairing has no connection: its keys carry the confirmation and the cl
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,10 +21,11 @@ from protocols.link.framing import DatagramFraming, RecordFraming, handshake_bod
 from protocols.link.handshake import Offer
 from protocols.link.initiator import CounterPool, Established, Initiator
 from protocols.link.log import LinkLog
-from protocols.link.machine import Machine, earliest, packets_of
+from protocols.link.machine import Machine, earliest
 from protocols.link.peers import CounterBlock, PeerRecord
 from protocols.link.records import RecordBuffer
 from protocols.link.session import Session
+from protocols.link.train import Bytes, Train
 from protocols.pairing import LinkingCode, pair_id_of
 from specs import inner
 from specs.registry import (
@@ -65,7 +66,7 @@ class Client(Machine):
         entropy: Callable[[int], bytes],
     ) -> None:
         """Give ``peer`` for a session or ``code`` for a pairing; ``address`` on UDP and relay, None on TCP."""
-        super().__init__(entropy)
+        super().__init__(entropy, datagram=address is not None)
         if (peer is None) == (code is None):
             raise UsageError("a client has either a peer (session) or a code (pairing)")
         suite = config.suites[0]
@@ -141,7 +142,7 @@ class Client(Machine):
 
     # --- the pump's calls -----------------------------------------------------------------------
 
-    def receive(self, data: bytes, now: float, address: Address | None = None) -> None:
+    def receive(self, data: Bytes, now: float, address: Address | None = None) -> None:
         already_over = self.is_over
         if already_over:
             return
@@ -154,14 +155,22 @@ class Client(Machine):
             self._stream_untrusted(data, now)
         self._after(now)
 
+    def _run_untrusted(self, train: Train, now: float) -> bool:
+        # The first valid datagram is looked at alone: it proves the peer.
+        taken = self._proven and super()._run_untrusted(train, now)
+        if taken:
+            self._after(now)
+        return taken
+
     def receive_end(self, now: float) -> None:  # noqa: ARG002
         if self._connection is not None:
             self._connection.end(DownReason.TRUNCATED)
         elif not self._over:
             self._finish(DownReason.NO_ANSWER)
 
-    def _packets(self, now: float) -> Iterator[Packet]:
-        return packets_of(self._outgoing, self.connections(), now)
+    @property
+    def _queue(self) -> deque[Packet]:
+        return self._outgoing
 
     def connections(self) -> Iterable[Connection]:
         return () if self._connection is None else (self._connection,)
@@ -206,10 +215,9 @@ class Client(Machine):
 
     # --- packets --------------------------------------------------------------------------------
 
-    def _stream_untrusted(self, data: bytes, now: float) -> None:
-        self._records.feed_untrusted(data)
+    def _stream_untrusted(self, data: Bytes, now: float) -> None:
         try:
-            for record in self._records.records_untrusted(has_keys=self._has_keys):
+            for record in self._records.records_untrusted(data, has_keys=self._has_keys):
                 self._packet_untrusted(record, None, now)
                 if self.is_over:
                     return
@@ -219,22 +227,23 @@ class Client(Machine):
             self.handshakes.malformed += 1
             self._fail(DownReason.PROTOCOL)
 
-    def _packet_untrusted(self, packet: bytes, address: Address | None, now: float) -> None:
+    def _packet_untrusted(self, packet: Bytes, address: Address | None, now: float) -> None:
         kind = packet[0 if self._framing.datagram else 2] if packet else 0
         if kind == PacketType.DATA:
             self._data_untrusted(packet, address, now)
         elif kind == PacketType.RESPONSE:
-            self._initiator.response_untrusted(packet, now)
+            self._initiator.response_untrusted(bytes(packet), now)
         elif kind == PacketType.COOKIE_REPLY and self._framing.datagram:
-            self._initiator.cookie_untrusted(packet, now)
+            self._initiator.cookie_untrusted(bytes(packet), now)
         elif kind == PacketType.REFUSED:
-            self._initiator.refused_untrusted(packet if self._framing.datagram else handshake_body_untrusted(packet))
+            raw = bytes(packet)
+            self._initiator.refused_untrusted(raw if self._framing.datagram else handshake_body_untrusted(raw))
         elif self._framing.datagram:
             self.handshakes.malformed += 1
         else:
             raise MalformedError("a record that a responder never sends")
 
-    def _data_untrusted(self, packet: bytes, address: Address | None, now: float) -> None:
+    def _data_untrusted(self, packet: Bytes, address: Address | None, now: float) -> None:
         session = self._session_of(packet)
         if session is None:
             self.handshakes.unknown_index += 1
@@ -248,7 +257,7 @@ class Client(Machine):
                 self._proven = True
                 self._confirmed(self._connection, 0, pair_id_of(self._peer.pair_secret) if self._peer else b"")
 
-    def _session_of(self, packet: bytes) -> Session | None:
+    def _session_of(self, packet: Bytes) -> Session | None:
         sessions: tuple[Session, ...] = ()
         if self._connection is not None:
             sessions = self._connection.sessions
@@ -261,9 +270,15 @@ class Client(Machine):
             return next((each for each in sessions if each.index == index), None)
         return next((each for each in sessions if each.epoch == packet[3]), None)
 
+    def _session_of_index(self, index: int) -> tuple[Connection, Session] | None:
+        connection = self._connection
+        if connection is None:
+            return None
+        return next(((connection, each) for each in connection.sessions if each.index == index), None)
+
     # --- pairing --------------------------------------------------------------------------------
 
-    def _confirmation_untrusted(self, tail: _PairingTail, packet: bytes, now: float) -> None:  # noqa: ARG002
+    def _confirmation_untrusted(self, tail: _PairingTail, packet: Bytes, now: float) -> None:  # noqa: ARG002
         try:
             frame = tail.session.open_untrusted(packet)
         except AerolinkError:

@@ -5,7 +5,8 @@ ones. It makes no handshake: a machine installs the session keys of each.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import ClassVar, Final
 
 from protocols import codec
@@ -32,6 +33,8 @@ from protocols.events import (
     Sendable,
 )
 from protocols.guards.address import Address
+from protocols.link import batch
+from protocols.link.batch import Lane, Lanes
 from protocols.link.config import LinkConfig
 from protocols.link.liveness import Liveness
 from protocols.link.log import LinkLog
@@ -39,6 +42,7 @@ from protocols.link.path import Path, Probe
 from protocols.link.session import DatagramSession, Session
 from protocols.link.state import CONNECTION, ConnectionEvent, ConnectionState, advance
 from protocols.link.stats import LinkCounters, LinkStats
+from protocols.link.train import Bytes, Train, one
 from specs import inner
 from specs.registry import (
     CHANNELS,
@@ -56,6 +60,8 @@ Packet = tuple[bytes, Address | None]
 """Bytes for the carrier, and where they go (None on a stream)."""
 
 _REQUEST_AGAIN_S: Final = 5.0
+_FIRST_BYTE: Final = itemgetter(slice(0, 1))
+_HANDLED_FIRST: Final = frozenset(bytes((kind,)) for kind in HANDLED_TYPES)
 _MAX_URGENT: Final = 64
 """Own frames waiting to be sent: a peer that floods us with pings gets fewer pongs, not our memory."""
 
@@ -210,7 +216,7 @@ class Connection:
         """Whether the key in use should be replaced."""
         return self._state is ConnectionState.OPEN and self._current.rekey_due(now)
 
-    def packet_untrusted(self, session: Session, packet: bytes, address: Address | None, now: float) -> bool:
+    def packet_untrusted(self, session: Session, packet: Bytes, address: Address | None, now: float) -> bool:
         """Open a packet of one of our sessions and act on it; whether it was genuine and new.
 
         On UDP a packet that does not open is dropped; on a stream DecryptError leaves (LK-53). A peer that breaks
@@ -225,7 +231,7 @@ class Connection:
         return True
 
     def deliver_untrusted(
-        self, session: Session, frame: bytes, packet: bytes, address: Address | None, now: float
+        self, session: Session, frame: bytes, packet: Bytes, address: Address | None, now: float
     ) -> None:
         """Act on the inner frame of a packet that opened: authentic, but perhaps not well-formed."""
         self._liveness.heard(now)
@@ -237,6 +243,41 @@ class Connection:
             self._frame_untrusted(frame, address, now)
         except PeerError:
             self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
+
+    def train_untrusted(self, session: Session, train: Train, counters: Sequence[int], lane: Lane, now: float) -> bool:
+        """Take a train as :meth:`packet_untrusted` would take its datagrams; False, and nothing has changed.
+
+        False if they are not all genuine and in order: then they are to be looked at one by one. ``counters`` are those
+        of the headers, which name the session.
+        """
+        if self._state is not ConnectionState.OPEN or not isinstance(session, DatagramSession):
+            return False
+        if not session.usable(now):
+            return False
+        frames = session.open_run_untrusted(train.data, train.segment_bytes, counters, lane)
+        if frames is None:
+            return False
+        self._liveness.heard(now)
+        self._counters.packets_received += len(frames)
+        self._counters.bytes_received += len(train.data)
+        if session is self._current and self._path is not None and train.address is not None:
+            rtt_s = self._channels.rtt_s
+            size = len(train.data)
+            self._queue_probes(self._path.on_genuine(train.address, size, now, newest=True, rtt_s=rtt_s))
+        try:
+            self._frames_untrusted(frames, train.address, now)
+        except PeerError:
+            self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
+        return True
+
+    def _frames_untrusted(self, frames: Sequence[bytes], address: Address | None, now: float) -> None:
+        if _HANDLED_FIRST.issuperset(map(_FIRST_BYTE, frames)):
+            self._channels.receive_run_untrusted(frames, now)
+            return
+        for frame in frames:
+            self._frame_untrusted(frame, address, now)
+            if self._state is not ConnectionState.OPEN:
+                return
 
     def end(self, reason: DownReason, code: CloseCode | None = None, hint: RefusalCode | None = None) -> None:
         """End without a word to the peer."""
@@ -262,6 +303,34 @@ class Connection:
         if self._state is ConnectionState.CLOSING:
             self._state = advance(CONNECTION, self._state, ConnectionEvent.CLOSE_SENT)
         return packet, where or self.address
+
+    def next_trains(self, now: float, lanes: Lanes) -> list[Train]:
+        """Return sealed packets in the order of :meth:`next_packet`, as many as go well in one step; often a train.
+
+        Nothing: nothing may be sent now. What channels have to send leaves in runs; all else one by one.
+        """
+        if self._urgent or self._state is not ConnectionState.OPEN or not self._may_seal(now):
+            packet = self.next_packet(now)
+            return [] if packet is None else [one(*packet)]
+        session = self._current
+        limit = min(batch.MAX_SEGMENTS, session.seals_left)
+        frames = self._channels.next_frames(now, limit, self._run_bytes)
+        if not frames:
+            return []
+        trains = list(session.seal_trains(frames, lanes, self.address))
+        self._counters.packets_sent += len(frames)
+        self._counters.bytes_sent += sum(len(train.data) for train in trains)
+        return trains
+
+    def _may_seal(self, now: float) -> bool:
+        """Whether frames of channels may leave now."""
+        return self._current.usable(now) and (self._path is None or self._path.is_proven)
+
+    @property
+    def _run_bytes(self) -> int:
+        """Bytes of frames that fit a lane with what sealing adds."""
+        lane_bytes = batch.STREAM_LANE_BYTES if self._path is None else batch.DATAGRAM_LANE_BYTES
+        return lane_bytes - batch.MAX_SEGMENTS * batch.OVERHEAD_BYTES
 
     def _next_frame(self, now: float) -> tuple[bytes, Address | None] | None:
         """Return what is to be sealed next, and where it goes (None: to the address in use)."""
@@ -319,7 +388,7 @@ class Connection:
 
     # --- inner frames ---------------------------------------------------------------------------
 
-    def _open_untrusted(self, session: Session, packet: bytes, address: Address | None, now: float) -> bytes | None:
+    def _open_untrusted(self, session: Session, packet: Bytes, address: Address | None, now: float) -> bytes | None:
         if self._path is None:
             return session.open_untrusted(packet)
         try:
@@ -335,7 +404,7 @@ class Connection:
                 self._emit(self, Alarm(AlarmKind.KEY_UNDER_ATTACK, f"{session.failed_opens} on one key"))
         return None
 
-    def _note_copy(self, session: Session, packet: bytes, address: Address | None, now: float) -> None:
+    def _note_copy(self, session: Session, packet: Bytes, address: Address | None, now: float) -> None:
         """Look at where a duplicate came from, while it is open where the peer is: it may be the slower original."""
         if self._path is None or address is None or session is not self._current or not self._path.is_validating:
             return
@@ -343,7 +412,7 @@ class Connection:
             rtt_s = self._channels.rtt_s
             self._queue_probes(self._path.on_genuine(address, len(packet), now, newest=True, rtt_s=rtt_s))
 
-    def _note_path(self, session: Session, packet: bytes, address: Address | None, now: float) -> None:
+    def _note_path(self, session: Session, packet: Bytes, address: Address | None, now: float) -> None:
         if self._path is None or address is None:
             self._previous = None  # a stream's key never switches back
             return

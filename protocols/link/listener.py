@@ -5,7 +5,7 @@ policy, exact length - and only then public-key work. Data goes by its index to 
 handshake that it proves.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Final
 
 from protocols import codec
@@ -17,14 +17,15 @@ from protocols.guards import cookie as guard
 from protocols.guards.address import Address, source_key
 from protocols.guards.ratelimit import SourceLimiter, TokenBucket
 from protocols.link.config import Identity, LinkConfig
-from protocols.link.connection import Connection, Packet
+from protocols.link.connection import Connection
 from protocols.link.framing import DatagramFraming
 from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
-from protocols.link.machine import earliest, packets_of
+from protocols.link.machine import earliest
 from protocols.link.path import MAX_RIVALS
 from protocols.link.pending import Pending
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
+from protocols.link.train import Bytes
 from specs.datagram import COOKIE_REPLY, FINISH_HEADER, CookieReply, InitiationHeader
 from specs.registry import (
     COOKIE_SALT_BYTES,
@@ -75,7 +76,7 @@ class Listener(ServerMachine):
 
     # --- the pump's calls -----------------------------------------------------------------------
 
-    def receive(self, data: bytes, now: float, address: Address | None = None) -> None:
+    def receive(self, data: Bytes, now: float, address: Address | None = None) -> None:
         handler = self._HANDLERS.get(data[0]) if data else None
         if handler is None or address is None:
             self.handshakes.malformed += 1
@@ -85,9 +86,11 @@ class Listener(ServerMachine):
         except PeerError:
             self.handshakes.malformed += 1
 
-    def _packets(self, now: float) -> Iterator[Packet]:
-        yield from packets_of(self._responder.outgoing, (*self._leaving, *self._connections.values()), now)
-        self._sweep()
+    def _senders(self, now: float) -> Iterable[Connection]:  # noqa: ARG002
+        return (*self._leaving, *self._connections.values())
+
+    def _session_of_index(self, index: int) -> tuple[Connection, Session] | None:
+        return self._by_index.get(index)
 
     def connections(self) -> Iterable[Connection]:
         return (*self._connections.values(), *self._leaving)
@@ -236,7 +239,7 @@ class Listener(ServerMachine):
             return
         self._responder.finish(pending, data[REPLY_HEADER_BYTES:-MAC_BYTES], now)
 
-    def _data_untrusted(self, data: bytes, address: Address, now: float) -> None:
+    def _data_untrusted(self, data: Bytes, address: Address, now: float) -> None:
         if len(data) < DATA_HEADER_BYTES + TAG_BYTES or any(data[1:4]):
             self.handshakes.malformed += 1
             return

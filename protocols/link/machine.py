@@ -10,23 +10,43 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Final
 
 from protocols.errors import UsageError
 from protocols.events import Event, Job, PeerConfirmed, WorkNeeded
 from protocols.guards.address import Address
+from protocols.link import batch
+from protocols.link.batch import Lane, Lanes
 from protocols.link.connection import Connection, Packet
 from protocols.link.log import LinkLog
+from protocols.link.session import Session
 from protocols.link.stats import HandshakeCounters
+from protocols.link.train import Bytes, Train, one
+from specs.registry import PacketType
 
 MachineEvent = tuple[Connection | None, Event]
 """An event, and the connection that it is about (None: the machine or a handshake)."""
+_DATAGRAM_LANES: Final = 2
+"""Trains in a batch: bounds how long a control message waits behind others."""
+_STREAM_LANES: Final = 1
+_MAX_TRAINS: Final = 64
+"""Likewise, for those that need no lane."""
+_MIN_RUN: Final = 3
+"""Fewer datagrams are opened one by one."""
 
 
 class Machine(ABC):
     """Base of the three machines."""
 
-    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, entropy: Callable[[int], bytes], *, datagram: bool) -> None:
         self._entropy = entropy
+        self._datagram = datagram
+        self._lanes = (
+            Lanes(batch.DATAGRAM_LANE_BYTES, _DATAGRAM_LANES)
+            if datagram
+            else Lanes(batch.STREAM_LANE_BYTES, _STREAM_LANES)
+        )
+        self._opening: Lane | None = None
         self._events: deque[MachineEvent] = deque()
         self.handshakes = HandshakeCounters()
         """Counters of handshakes; ``snapshot()`` them."""
@@ -35,20 +55,86 @@ class Machine(ABC):
     # --- the pump's calls -----------------------------------------------------------------------
 
     @abstractmethod
-    def receive(self, data: bytes, now: float, address: Address | None = None) -> None:
+    def receive(self, data: Bytes, now: float, address: Address | None = None) -> None:
         """Take a datagram from ``address``, or bytes of the stream; never raises for what a peer sent."""
 
     def receive_end(self, now: float) -> None:  # noqa: ARG002  # streams override it
         """Take the end of the stream."""
         raise UsageError("datagram carriers have no end")
 
+    def receive_train(self, train: Train, now: float) -> None:
+        """Take a train, or bytes of the stream, as ``receive`` would take its datagrams one after the other.
+
+        Nothing of ``train.data`` is kept.
+        """
+        data, length, address = train
+        if not self._datagram:
+            self.receive(data, now)
+        elif len(data) <= length:
+            self.receive(data if data[0] == PacketType.DATA else bytes(data), now, address)
+        elif not (train.segments >= _MIN_RUN and self._run_untrusted(train, now)):
+            for at in range(0, len(data), length):
+                self.receive(bytes(data[at : at + length]), now, address)
+
+    def trains_to_send(self, now: float) -> list[Train]:
+        """Return what is to be sent now, most urgent first, as far as one batch goes; nothing: there is no more.
+
+        The same as ``data_to_send``, in trains. They are valid until the next call.
+        """
+        self._log.watch(self.handshakes, now)
+        self._lanes.reset()
+        queue = self._queue
+        trains = [one(*queue.popleft()) for _ in range(min(len(queue), _MAX_TRAINS))]
+        for connection in self._senders(now):
+            while self._lanes.left and len(trains) < _MAX_TRAINS:
+                more = connection.next_trains(now, self._lanes)
+                if not more:
+                    break
+                trains += more
+        self._sweep()
+        return trains
+
     def data_to_send(self, now: float, limit: int | None = None) -> list[Packet]:
         """Return what is to be sent now, at most ``limit`` packets, most urgent first."""
         self._log.watch(self.handshakes, now)
-        return list(islice(self._packets(now), limit))
+        packets = list(islice(self._packets(now), limit))
+        self._sweep()
+        return packets
 
+    def _packets(self, now: float) -> Iterator[Packet]:
+        while self._queue:
+            yield self._queue.popleft()
+        for connection in self._senders(now):
+            while (packet := connection.next_packet(now)) is not None:
+                yield packet
+
+    @property
     @abstractmethod
-    def _packets(self, now: float) -> Iterator[Packet]: ...
+    def _queue(self) -> deque[Packet]:
+        """What the machine itself has to send: handshakes, before all connections."""
+
+    def _senders(self, now: float) -> Iterable[Connection]:  # noqa: ARG002  # a listener has more to choose from
+        """Return the connections that may have something to send."""
+        return self.connections()
+
+    def _sweep(self) -> None:  # noqa: B027  # most machines have nothing to forget
+        """Forget what sending has ended."""
+
+    def _run_untrusted(self, train: Train, now: float) -> bool:
+        """Take a train whose datagrams are all for one session, in order and genuine; False, and nothing changed."""
+        seen = batch.counters_untrusted(train.data, train.segment_bytes)
+        if seen is None or seen[0][0] != PacketType.DATA or any(seen[0][1:4]):
+            return False
+        found = self._session_of_index(int.from_bytes(seen[0][4:], "big"))
+        if found is None:
+            return False
+        if self._opening is None:
+            self._opening = Lane(batch.DATAGRAM_LANE_BYTES)
+        return found[0].train_untrusted(found[1], train, seen[1], self._opening, now)
+
+    def _session_of_index(self, index: int) -> tuple[Connection, Session] | None:  # noqa: ARG002
+        """Return the connection that receives under an index, and its session; None: one by one will tell."""
+        return None
 
     @abstractmethod
     def connections(self) -> Iterable[Connection]:
@@ -97,15 +183,6 @@ class Machine(ABC):
             index = int.from_bytes(self._entropy(4), "big")
             if index and not taken(index):
                 return index
-
-
-def packets_of(queue: deque[Packet], connections: Iterable[Connection], now: float) -> Iterator[Packet]:
-    """Yield what waits in a machine's own queue, then what each connection has to send."""
-    while queue:
-        yield queue.popleft()
-    for connection in connections:
-        while (packet := connection.next_packet(now)) is not None:
-            yield packet
 
 
 def earliest(*deadlines: float | None) -> float | None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from protocols import codec
 from protocols.errors import MalformedError
+from protocols.link.train import Bytes
 from specs.record import RECORD_HEADER
 from specs.registry import RECORD_HEADER_BYTES, PacketType
 
@@ -15,37 +16,65 @@ _SEALED: Final = frozenset({PacketType.DATA})
 
 
 class RecordBuffer:
-    """Collects bytes; gives out records with their headers. Bounded by one record and what one read brings."""
+    """Takes pieces of a stream; gives out records with their headers. Keeps no more than an incomplete record."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_rest",)
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = bytearray()
 
-    def feed_untrusted(self, data: bytes) -> None:
-        """Append bytes of the stream."""
-        self._buffer += data
+    def records_untrusted(self, data: Bytes, *, has_keys: Callable[[], bool]) -> Iterator[memoryview]:
+        """Yield the records that ``data`` completes; MalformedError for a header that is none, or too long too early.
 
-    def records_untrusted(self, *, has_keys: Callable[[], bool]) -> Iterator[bytes]:
-        """Yield whole records; MalformedError for a header that is none, or too long before there are keys.
-
-        ``has_keys`` is asked at each long record: the one before it in the same read may have proven them.
+        They are views of ``data`` or of our own buffer, valid until the next is asked for. ``has_keys`` is asked at
+        each long record: the one before it in the same piece may have proven them. What remains is kept also when the
+        caller stops.
         """
-        buffer, start = self._buffer, 0
+        view, start = memoryview(data), 0
         try:
-            while len(buffer) - start >= RECORD_HEADER_BYTES:
-                length, kind, _ = _unpack_header_untrusted(buffer, start)
-                if length > MAX_HANDSHAKE_RECORD_BYTES and not (kind in _SEALED and has_keys()):
-                    raise MalformedError("a handshake record of this length does not exist")
-                end = start + RECORD_HEADER_BYTES + length
-                if len(buffer) < end:
+            if self._rest:
+                start = self._fill(view, has_keys)
+                if start < 0:
+                    start = len(view)
                     return
-                record = bytes(buffer[start:end])
-                start = end
+                first, self._rest = self._rest, bytearray()
+                yield memoryview(first)
+            while (end := self._end(view, start, has_keys)) is not None:
+                record, start = view[start:end], end
                 yield record
         finally:
-            del buffer[:start]
+            self._rest += view[start:]
+
+    def _fill(self, view: memoryview, has_keys: Callable[[], bool]) -> int:
+        """Complete the record that we have the beginning of; how much of ``view`` went into it, -1 for all too little.
+
+        The header first: it tells how much is missing, and each byte is copied once.
+        """
+        taken = min(max(RECORD_HEADER_BYTES - len(self._rest), 0), len(view))
+        self._rest += view[:taken]
+        if len(self._rest) < RECORD_HEADER_BYTES:
+            return -1
+        missing = _length_untrusted(self._rest, 0, has_keys) - len(self._rest)
+        self._rest += view[taken : taken + missing]
+        return taken + missing if len(view) - taken >= missing else -1
+
+    @staticmethod
+    def _end(view: memoryview, start: int, has_keys: Callable[[], bool]) -> int | None:
+        """Where the record ends that begins at ``start``; None if it does not end here."""
+        if len(view) - start < RECORD_HEADER_BYTES:
+            return None
+        end = start + _length_untrusted(view, start, has_keys)
+        return end if end <= len(view) else None
 
     def __len__(self) -> int:
         """How many bytes wait for the rest of their record."""
-        return len(self._buffer)
+        return len(self._rest)
+
+
+def _length_untrusted(data: codec.Buffer, start: int, has_keys: Callable[[], bool]) -> int:
+    """Length of the record whose header stands at ``start``, header included; MalformedError."""
+    length: int
+    length, kind, _ = _unpack_header_untrusted(data, start)
+    if length > MAX_HANDSHAKE_RECORD_BYTES and not (kind in _SEALED and has_keys()):
+        raise MalformedError("a handshake record of this length does not exist")
+    return RECORD_HEADER_BYTES + length

@@ -1,6 +1,7 @@
 """What the two responder machines share: offers, trust, confirmation (specs/1-link.md, 1.4; 2-pairing.md)."""
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -12,7 +13,7 @@ from protocols.events import DownReason, Job
 from protocols.guards import cookie as guard
 from protocols.guards.address import Address
 from protocols.link.config import Identity, LinkConfig
-from protocols.link.connection import Connection
+from protocols.link.connection import Connection, Packet
 from protocols.link.framing import Framing
 from protocols.link.handshake import Offer
 from protocols.link.machine import Machine
@@ -20,6 +21,7 @@ from protocols.link.peers import PeerRecord
 from protocols.link.pending import Pending
 from protocols.link.responder import Responder, mac_keys
 from protocols.link.session import Session
+from protocols.link.train import Bytes
 from protocols.pairing import PairingWindow
 from specs.datagram import INITIATION_HEADER, InitiationHeader
 from specs.registry import WIRE_VERSION, CloseCode, HandshakeKind, RefusalCode
@@ -49,7 +51,7 @@ class ServerMachine(Machine):
         key_source: KeySource,
         entropy: Callable[[int], bytes],
     ) -> None:
-        super().__init__(entropy)
+        super().__init__(entropy, datagram=framing.datagram)
         self._config = config
         self._identity = identity
         self._framing = framing
@@ -118,6 +120,10 @@ class ServerMachine(Machine):
 
     # --- for subclasses -------------------------------------------------------------------------
 
+    @property
+    def _queue(self) -> deque[Packet]:
+        return self._responder.outgoing
+
     def _pairing_window(self, now: float) -> PairingWindow | None:
         """Return the window if it is open; end it if its time or tries are over (PR-22)."""
         if self._window is not None and not self._window.is_open(now):
@@ -154,7 +160,7 @@ class ServerMachine(Machine):
             now=now,
         )  # fmt: skip
 
-    def _prove_untrusted(self, pending: Pending, packet: bytes, address: Address | None, now: float) -> None:
+    def _prove_untrusted(self, pending: Pending, packet: Bytes, address: Address | None, now: float) -> None:
         """Try a transport packet on unproven keys: what opens confirms the handshake (LK-43)."""
         session = pending.session
         if session is None or pending.offer.kind is not HandshakeKind.SESSION:

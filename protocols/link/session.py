@@ -3,6 +3,7 @@
 A session is one pair of keys with its counters and limits. It knows no peer, no channel and no address.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -10,9 +11,13 @@ from cryptography.exceptions import InvalidTag
 from protocols import codec
 from protocols.crypto.ciphers import CIPHERS
 from protocols.errors import DecryptError, KeyExhaustedError, ReplayError
+from protocols.guards.address import Address
 from protocols.guards.replay import ReplayWindow
+from protocols.link import batch
+from protocols.link.batch import Lane, Lanes
 from protocols.link.config import LinkConfig
 from protocols.link.handshake import SessionKeys
+from protocols.link.train import Train, one
 from specs.datagram import DATA_HEADER
 from specs.record import RECORD_HEADER
 from specs.registry import DATA_HEADER_BYTES, RECORD_HEADER_BYTES, REPLAY_WINDOW, TAG_BYTES, PacketType
@@ -25,6 +30,8 @@ _NONCE_START: Final = 4
 _RECENT: Final = 16
 """Copies of this many newest datagrams may name an address while another one is looked at (LK-81)."""
 _ZERO4: Final = bytes(4)
+_BATCHED_BYTES: Final = 4_096
+"""Less than this is sealed frame by frame into a new object; a single frame that is larger goes into a lane."""
 
 
 class Session(Protocol):
@@ -37,9 +44,14 @@ class Session(Protocol):
     failed_opens: int
     created_s: float
 
+    @property
+    def seals_left(self) -> int: ...
+
     def seal(self, frame: bytes) -> bytes: ...
 
-    def open_untrusted(self, packet: bytes) -> bytes: ...
+    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> Iterator[Train]: ...
+
+    def open_untrusted(self, packet: codec.Buffer) -> bytes: ...
 
     def rekey_due(self, now: float) -> bool: ...
 
@@ -79,12 +91,17 @@ class _KeyPair:
         young = now < self.created_s + config.refuse_after_s
         return young and max(self.sent, self.received) < config.refuse_after_messages
 
-    def _count_seal(self) -> int:
-        counter = self.sent
-        if counter >= self._config.refuse_after_messages:
+    @property
+    def seals_left(self) -> int:
+        """How many frames this key may still seal."""
+        return self._config.refuse_after_messages - self.sent
+
+    def _count_seals(self, count: int = 1) -> int:
+        first = self.sent
+        if first + count > self._config.refuse_after_messages:
             raise KeyExhaustedError("this key has sealed all the messages that it may")
-        self.sent = counter + 1
-        return counter
+        self.sent = first + count
+        return first
 
 
 class DatagramSession(_KeyPair):
@@ -95,13 +112,55 @@ class DatagramSession(_KeyPair):
     ) -> None:
         super().__init__(keys, config, index=index, peer_index=peer_index, epoch=epoch, now=now)
         self.window = ReplayWindow(REPLAY_WINDOW, config.refuse_after_messages)
+        self._header = (_DATA_TYPE, _RESERVED, peer_index)
 
     def seal(self, frame: bytes) -> bytes:
         """Return the datagram that carries an inner frame; KeyExhaustedError at the limit."""
-        header = _DATA_STRUCT.pack(_DATA_TYPE, _RESERVED, self.peer_index, self._count_seal())
+        return self._seal_at(self._count_seals(), frame)
+
+    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> Iterator[Train]:
+        """Yield the datagrams of frames, in order, as trains; KeyExhaustedError, and then none of them.
+
+        A run of frames that has no lane any more is sealed one by one.
+        """
+        first = self._count_seals(len(frames))
+        for run in batch.runs_of(frames):
+            batched = len(run) > 1 or len(run[0]) >= _BATCHED_BYTES
+            lane = lanes.take() if batched else None
+            if lane is not None:
+                view = batch.seal_run(self._seal, self._header, first, run, lane)
+                yield Train(view, len(run[0]) + batch.OVERHEAD_BYTES, address)
+            else:
+                for counter, frame in enumerate(run, first):
+                    yield one(self._seal_at(counter, frame), address)
+            first += len(run)
+
+    def _seal_at(self, counter: int, frame: bytes) -> bytes:
+        header = _DATA_STRUCT.pack(*self._header, counter)
         return header + self._seal.encrypt(header[_NONCE_START:], frame, header)
 
-    def open_untrusted(self, packet: bytes) -> bytes:
+    def open_run_untrusted(
+        self, data: codec.Buffer, length: int, counters: Sequence[int], lane: Lane
+    ) -> list[bytes] | None:
+        """Return the frames of a train whose datagrams are new, in order and genuine; None, and nothing has changed.
+
+        ``counters`` are those of its headers, which name this session. After None each datagram is to be looked at
+        alone. ``length`` is that of a datagram, as in :class:`~protocols.link.train.Train`.
+        """
+        first, count = counters[0], len(counters)
+        in_order = first > self.window.highest and counters == tuple(range(first, first + count))
+        if not in_order or len(data) > len(lane.view) or count > batch.MAX_SEGMENTS:
+            return None
+        try:
+            frames = batch.open_run_untrusted(self._open, data, length, lane)
+        except InvalidTag:
+            return None
+        if not self.window.accept_run(first, count):
+            return None
+        self.received += count
+        return frames
+
+    def open_untrusted(self, packet: codec.Buffer) -> bytes:
         """Return the inner frame; ReplayError or DecryptError, and then nothing but counts has changed.
 
         ``packet`` is a whole data datagram whose header is well-formed and names this session.
@@ -115,7 +174,7 @@ class DatagramSession(_KeyPair):
         self.received += 1
         return frame
 
-    def is_recent_copy_untrusted(self, packet: bytes) -> bool:
+    def is_recent_copy_untrusted(self, packet: codec.Buffer) -> bool:
         """Whether a duplicate is a genuine copy of one of the newest datagrams; nothing is delivered or marked."""
         counter = int.from_bytes(packet[8:DATA_HEADER_BYTES], "big")
         if not self.window.highest - _RECENT < counter <= self.window.highest:
@@ -126,7 +185,7 @@ class DatagramSession(_KeyPair):
             return False
         return True
 
-    def _decrypt_untrusted(self, packet: bytes) -> bytes:
+    def _decrypt_untrusted(self, packet: codec.Buffer) -> bytes:
         header = packet[:DATA_HEADER_BYTES]
         try:
             return self._open.decrypt(header[_NONCE_START:], packet[DATA_HEADER_BYTES:], header)
@@ -140,11 +199,31 @@ class RecordSession(_KeyPair):
 
     def seal(self, frame: bytes) -> bytes:
         """Return the record that carries an inner frame; KeyExhaustedError at the limit."""
-        header = _RECORD_STRUCT.pack(len(frame) + TAG_BYTES, PacketType.DATA, self.epoch)
-        nonce = _ZERO4 + self._count_seal().to_bytes(8, "big")
+        header, nonce = self._prepare(self._count_seals(), frame)
         return header + self._seal.encrypt(nonce, frame, header)
 
-    def open_untrusted(self, packet: bytes) -> bytes:
+    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> Iterator[Train]:
+        """Yield records one after the other, in one piece if there is a lane; KeyExhaustedError, and then none."""
+        first = self._count_seals(len(frames))
+        overhead = RECORD_HEADER_BYTES + TAG_BYTES
+        size = sum(map(len, frames)) + overhead * len(frames)
+        lane = lanes.take() if size >= _BATCHED_BYTES else None
+        whole = memoryview(bytearray(size)) if lane is None or size > len(lane.view) else lane.view[:size]
+        at = 0
+        for counter, frame in enumerate(frames, first):
+            header, nonce = self._prepare(counter, frame)
+            body, end = at + RECORD_HEADER_BYTES, at + overhead + len(frame)
+            whole[at:body] = header
+            self._seal.encrypt_into(nonce, frame, header, whole[body:end])
+            at = end
+        yield one(whole, address)
+
+    def _prepare(self, counter: int, frame: bytes) -> tuple[bytes, bytes]:
+        """Return the header, which is the associated data, and the nonce."""
+        header = _RECORD_STRUCT.pack(len(frame) + TAG_BYTES, PacketType.DATA, self.epoch)
+        return header, _ZERO4 + counter.to_bytes(8, "big")
+
+    def open_untrusted(self, packet: codec.Buffer) -> bytes:
         """Return the inner frame of a whole record; DecryptError ends the link."""
         header = packet[:RECORD_HEADER_BYTES]
         nonce = _ZERO4 + self.received.to_bytes(8, "big")

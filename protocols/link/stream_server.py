@@ -1,6 +1,6 @@
 """The responder's machine for one accepted TCP stream (specs/1-link.md, LK-53 f.): a deadline instead of MACs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from protocols import codec
@@ -10,15 +10,16 @@ from protocols.errors import DecryptError, MalformedError, PeerError
 from protocols.events import DownReason, LinkDown
 from protocols.guards.address import Address
 from protocols.link.config import Identity, LinkConfig
-from protocols.link.connection import Connection, Packet
+from protocols.link.connection import Connection
 from protocols.link.framing import RecordFraming, handshake_body_untrusted
 from protocols.link.handshake import INITIATION_HEADER_BYTES, REPLY_HEADER_BYTES, lengths
-from protocols.link.machine import earliest, packets_of
+from protocols.link.machine import earliest
 from protocols.link.pending import Pending
 from protocols.link.records import RecordBuffer
 from protocols.link.server import ServerMachine, continues_wrongly, initiation_header_untrusted
 from protocols.link.session import Session
 from protocols.link.state import PendingState
+from protocols.link.train import Bytes
 from specs.datagram import FINISH_HEADER, InitiationHeader
 from specs.registry import MAC_BYTES, HandshakeKind, PacketType, RefusalCode
 
@@ -56,13 +57,12 @@ class StreamServer(ServerMachine):
 
     # --- the pump's calls -----------------------------------------------------------------------
 
-    def receive(self, data: bytes, now: float, address: Address | None = None) -> None:  # noqa: ARG002
+    def receive(self, data: Bytes, now: float, address: Address | None = None) -> None:  # noqa: ARG002
         already_over = self.is_over
         if already_over:
             return
-        self._records.feed_untrusted(data)
         try:
-            for record in self._records.records_untrusted(has_keys=lambda: self._connection is not None):
+            for record in self._records.records_untrusted(data, has_keys=lambda: self._connection is not None):
                 if self.is_over:
                     return
                 self._record_untrusted(record, now)
@@ -74,9 +74,6 @@ class StreamServer(ServerMachine):
 
     def receive_end(self, now: float) -> None:  # noqa: ARG002
         self._fail(DownReason.TRUNCATED)
-
-    def _packets(self, now: float) -> Iterator[Packet]:
-        return packets_of(self._responder.outgoing, self.connections(), now)
 
     def connections(self) -> Iterable[Connection]:
         return () if self._connection is None else (self._connection,)
@@ -108,14 +105,14 @@ class StreamServer(ServerMachine):
 
     # --- records --------------------------------------------------------------------------------
 
-    def _record_untrusted(self, record: bytes, now: float) -> None:
+    def _record_untrusted(self, record: Bytes, now: float) -> None:
         kind = record[2]
         if kind == PacketType.DATA:
             self._data_untrusted(record, now)
         elif kind == PacketType.INITIATION:
-            self._initiation_untrusted(handshake_body_untrusted(record), now)
+            self._initiation_untrusted(handshake_body_untrusted(bytes(record)), now)
         elif kind == PacketType.FINISH:
-            self._finish_untrusted(handshake_body_untrusted(record), now)
+            self._finish_untrusted(handshake_body_untrusted(bytes(record)), now)
         else:
             raise MalformedError("a record that an initiator never sends")
 
@@ -167,7 +164,7 @@ class StreamServer(ServerMachine):
             raise MalformedError("a finish of the wrong length")
         self._responder.finish(pending, body[REPLY_HEADER_BYTES:], now)
 
-    def _data_untrusted(self, record: bytes, now: float) -> None:
+    def _data_untrusted(self, record: Bytes, now: float) -> None:
         connection = self._connection
         if connection is not None and record[3] == connection.sessions[0].epoch:
             connection.packet_untrusted(connection.sessions[0], record, None, now)

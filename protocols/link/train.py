@@ -23,7 +23,7 @@ class Train(NamedTuple):
     """Where to, or where from; None on a stream."""
 
     @property
-    def count(self) -> int:
+    def segments(self) -> int:
         """How many datagrams it holds."""
         return -(-len(self.data) // self.segment_bytes)
 

@@ -174,8 +174,7 @@ def test_a_limit_of_packets_is_respected_and_nothing_is_lost() -> None:
 def test_a_record_buffer_tells_what_waits() -> None:
     """For whoever accounts memory."""
     buffer = RecordBuffer()
-    buffer.feed_untrusted(b"\0\5\1\0abc")
-    assert list(buffer.records_untrusted(has_keys=lambda: False)) == []
+    assert list(buffer.records_untrusted(b"\0\5\1\0abc", has_keys=lambda: False)) == []
     assert len(buffer) == 7
 
 
