@@ -79,11 +79,11 @@ class Lane:
 class Lanes:
     """The lanes of one machine. What stands in them is valid until :meth:`reset`."""
 
-    __slots__ = ("_lanes", "_size_bytes", "_used", "count")
+    __slots__ = ("_lanes", "_used", "count", "size_bytes")
 
     def __init__(self, size_bytes: int, count: int) -> None:
         self.count: Final = count
-        self._size_bytes = size_bytes
+        self.size_bytes: Final = size_bytes
         self._lanes: list[Lane] = []
         self._used = 0
 
@@ -101,7 +101,7 @@ class Lanes:
         if self._used == self.count:
             return None
         if self._used == len(self._lanes):
-            self._lanes.append(Lane(self._size_bytes))
+            self._lanes.append(Lane(self.size_bytes))
         self._used += 1
         return self._lanes[self._used - 1]
 
@@ -119,6 +119,11 @@ def runs_of(frames: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
             start = place
 
 
+def train_bytes(run: Sequence[bytes]) -> int:
+    """Return the length of the train that a run becomes."""
+    return (len(run) - 1) * (len(run[0]) + OVERHEAD_BYTES) + len(run[-1]) + OVERHEAD_BYTES
+
+
 def seal_run(
     aead: AeadObject, header: tuple[bytes, bytes, int], first: int, frames: Sequence[bytes], lane: Lane
 ) -> memoryview:
@@ -131,8 +136,7 @@ def seal_run(
     slots = lane.slots(length)
     fields = zip(*map(repeat, header), range(first, first + count), strict=False)
     slots.headers_struct(count).pack_into(lane.view, 0, *chain.from_iterable(fields))
-    last = (count - 1) * length
-    total = last + len(frames[-1]) + OVERHEAD_BYTES
+    last, total = (count - 1) * length, train_bytes(frames)
     whole = count if total == count * length else count - 1
     _run(map(aead.encrypt_into, slots.nonces, frames[:whole], slots.headers, slots.bodies))
     if whole < count:

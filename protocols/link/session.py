@@ -121,12 +121,13 @@ class DatagramSession(_KeyPair):
     def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> Iterator[Train]:
         """Yield the datagrams of frames, in order, as trains; KeyExhaustedError, and then none of them.
 
-        A run of frames that has no lane any more is sealed one by one.
+        A run of frames that has no lane any more, or does not fit one, is sealed one by one.
         """
         first = self._count_seals(len(frames))
         for run in batch.runs_of(frames):
             batched = len(run) > 1 or len(run[0]) >= _BATCHED_BYTES
-            lane = lanes.take() if batched else None
+            fits = batch.train_bytes(run) <= lanes.size_bytes
+            lane = lanes.take() if batched and fits else None
             if lane is not None:
                 view = batch.seal_run(self._seal, self._header, first, run, lane)
                 yield Train(view, len(run[0]) + batch.OVERHEAD_BYTES, address)
