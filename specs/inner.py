@@ -462,3 +462,44 @@ PADDING: Final = Format(
         "zeros" / rest_zeros(MAX_RECORD_PLAINTEXT_BYTES - 1),
     ),
 )
+
+
+# --- path MTU (specs/1-link.md, 1.11) ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Does a datagram of this size pass? Answered by a ``PROBE_ACK`` of the same id."""
+
+    id: int
+    """Chosen by the sender of the ``PROBE``."""
+    zeros: bytes
+    """What makes it as large as it is."""
+
+
+PROBE: Final = Format(
+    "probe",
+    Probe,
+    construct.Struct(
+        _kind(InnerType.PROBE),
+        reserved(1),
+        reserved(2),
+        "id" / u32,
+        "zeros" / rest_zeros(MAX_RECORD_PLAINTEXT_BYTES - 8),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAck:
+    """The answer to a ``PROBE``: it has arrived."""
+
+    id: int
+    """The probe's."""
+
+
+PROBE_ACK: Final = Format(
+    "probe acknowledgement",
+    ProbeAck,
+    construct.Struct(_kind(InnerType.PROBE_ACK), reserved(1), reserved(2), "id" / u32),
+)

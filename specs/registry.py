@@ -111,6 +111,8 @@ class InnerType(IntEnum):
     BULK_ACCEPT = 12
     BULK_DONE = 13
     PADDING = 14
+    PROBE = 16
+    PROBE_ACK = 17
 
 
 class ChannelClass(IntEnum):
@@ -215,6 +217,8 @@ MAX_BULK_NAME_BYTES: Final = 255
 
 DEFAULT_MAX_DATAGRAM_BYTES: Final = 1_200
 """Protected datagrams until path MTU discovery knows better: fits every IPv6 path."""
+MAX_PROBED_DATAGRAM_BYTES: Final = 65_507
+"""Largest that path MTU discovery tries: what UDP carries over IPv4."""
 MAX_PARTIAL_STREAM_MESSAGES: Final = 8
 MAX_BULK_BYTES: Final = 2**40
 MAX_PENDING_HANDSHAKES: Final = 256

@@ -100,7 +100,7 @@ def rest_bytes(max_bytes: int, min_bytes: int = 0) -> "Construct[bytes, bytes]":
 
 def rest_zeros(max_bytes: int) -> "Construct[Any, Any]":
     """Zero bytes up to the end of the frame: padding of a free length."""
-    return blocks.Exact(blocks.RestBytes(max_bytes, 0), bytes, lambda raw: not any(raw))
+    return blocks.Exact(blocks.RestBytes(max_bytes, 0), bytes, lambda raw: raw == bytes(len(raw)))
 
 
 def bounded_text(length: "Construct[int, int]", max_bytes: int, min_bytes: int = 0) -> "Construct[str, str]":

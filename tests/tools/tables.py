@@ -18,6 +18,7 @@ from protocols.channels import limits
 from protocols.crypto.suites import SUITES
 from protocols.events import BulkStatus
 from protocols.link.handshake import COOKIE_REPLY_BYTES, REFUSED_BYTES, lengths
+from protocols.link.pmtu import PMTU, PmtuEvent
 from specs.airlink import MESSAGES
 from specs.airlink.numbers import Direction
 from specs.inner import MAX_ACK_RANGES, BulkDirection
@@ -117,6 +118,8 @@ _FRAMES: Final = {
     InnerType.BULK_ACCEPT: ("receiver of the object", "wants it, from an offset on", "CH-51"),
     InnerType.BULK_DONE: ("both", "a transfer is over", "CH-56"),
     InnerType.PADDING: ("both", "nothing", "CH-65"),
+    InnerType.PROBE: ("both", "asks whether a datagram of its size passes", "CH-66"),
+    InnerType.PROBE_ACK: ("both", "answers a PROBE", "CH-66"),
 }
 _CLASSES: Final = {
     ChannelClass.CONTROL: "newest wins, with a lifetime (3.2)",
@@ -249,7 +252,8 @@ _ELSEWHERE: Final = (
 )
 """What both ends share and other modules hold."""
 _IMPLEMENTATION: Final = {
-    "DEFAULT_MAX_DATAGRAM_BYTES": "largest data datagram that is sent; any size is received (LK-51)",
+    "DEFAULT_MAX_DATAGRAM_BYTES": "largest data datagram until more is known to pass (LK-85); any is received (LK-51)",
+    "MAX_PROBED_DATAGRAM_BYTES": "LK-87",
     "MAX_PARTIAL_STREAM_MESSAGES": "CH-41",
     "MAX_BULK_BYTES": "largest object that is offered or accepted; a larger offer is answered with REFUSED",
     "MAX_PENDING_HANDSHAKES": "LK-27",
@@ -322,6 +326,14 @@ def implementation_limits() -> str:
     return _table(("limit", "value", "rule"), rows)
 
 
+def path_mtu_states() -> str:
+    """What the search for the path MTU does upon what."""
+    rows = ((f"`{state.name}`", event.name.replace("_", " ").lower(), f"`{after.name}`")
+            for (state, event), after in sorted(PMTU.items(), key=lambda row: [each.value for each in row[0]])
+            if event is not PmtuEvent.START)  # fmt: skip
+    return _table(("state", "event", "next"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "handshake-lengths": handshake_lengths,
     "packet-types": packet_types,
@@ -340,5 +352,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "bulk-directions": partial(_enumeration, _DIRECTIONS),
     "specification-constants": specification_constants,
     "implementation-limits": implementation_limits,
+    "path-mtu-states": path_mtu_states,
 }
 """Name in ``<!-- table: NAME -->`` -> what is written there."""

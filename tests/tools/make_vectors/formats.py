@@ -115,6 +115,10 @@ def _link() -> Iterator[Json]:
     yield _row("pairing confirmation", "inner.PAIRING_CONFIRM", packets.confirm())
     for count in (0, 1, 300):
         yield _row(f"padding of {count} zeros", "inner.PADDING", bytes((14,)) + bytes(count), zeros=bytes(count))
+    for count in (0, 1, 1_160):
+        data = packets.ping(_M32 - count, packets.PROBE) + bytes(count)
+        yield _row(f"probe with {count} zeros", "inner.PROBE", data, id=_M32 - count, zeros=bytes(count))
+    yield _row("probe acknowledgement", "inner.PROBE_ACK", packets.ping(7, packets.PROBE_ACK), id=7)
 
 
 def vectors() -> list[Json]:
@@ -199,6 +203,9 @@ _CHANGES: Final[dict[str, list[tuple[str, Change, str]]]] = {
                     ("reserved byte", _at(1, 1), "reserved bits")],
     "inner.PAIRING_CONFIRM": [("reserved byte", _at(1, 1), "reserved bits")],
     "inner.PADDING": [("a bit in the last byte", lambda data: flip(data + b"\0", len(data)), "padding")],
+    "inner.PROBE": [("a bit in the last byte", lambda data: flip(data + b"\0", len(data)), "padding"),
+                    ("reserved byte", _at(3, 1), "reserved bits"), ("no id", lambda data: data[:7], "too short")],
+    "inner.PROBE_ACK": [("reserved byte", _at(1, 1), "reserved bits")],
 }  # fmt: skip
 
 
@@ -208,7 +215,7 @@ def failures() -> list[Json]:
     found: list[Json] = []
     for fmt, data in good.items():
         changes = list(_CHANGES[fmt])
-        if fmt != "inner.PADDING":
+        if fmt not in {"inner.PADDING", "inner.PROBE"}:
             changes += [("one byte less", _SHORTER, "too short"), ("one byte more", _LONGER, "trailing bytes")]
         changes.append(("nothing", lambda _: b"", "too short"))
         for what, change, expect in changes:

@@ -11,7 +11,7 @@ PAIRING, SESSION = 1, 2
 INITIATION, RESPONSE, COOKIE_REPLY, DATA, FINISH, REFUSED = range(1, 7)
 AIRLINK: Final = 1
 CHANNELS: Final = bytes((1, 1, 2, 2, 3, 3, 4, 4, 5, 4, 6, 5, 7, 6))
-PING, PONG, CLOSE, PAIRING_CONFIRM = 3, 4, 8, 9
+PING, PONG, CLOSE, PAIRING_CONFIRM, PROBE, PROBE_ACK = 3, 4, 8, 9, 16, 17
 PAIRING_DONE: Final = 6
 NO_MAC2: Final = bytes(16)
 NEW: Final = bytes(32)
@@ -83,7 +83,7 @@ def seal_record(suite: Suite, key: bytes, epoch: int, counter: int, frame: bytes
 
 
 def ping(number: int, kind: int = PING) -> bytes:
-    """Return a PING, or the PONG to it."""
+    """Return a PING, or what begins like one."""
     return struct.pack(">BBHI", kind, 0, 0, number)
 
 
