@@ -1,12 +1,13 @@
 """What the core tells its node, and what the node asks of it: frozen dataclasses (design, section 2).
 
 Messages that travel have two classes: ``Send...`` goes into ``Connection.send``, ``...Received`` comes out of
-``next_event``. Everything else is about the link itself.
+``next_event``. Everything else is about the link itself. One is a named tuple: a stream has many
+:class:`StreamReceived`, and of named tuples C makes many at once.
 """
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from specs.registry import ChannelId, CloseCode, RefusalCode, Role
 
@@ -163,8 +164,7 @@ class StateReceived:
     """As sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamReceived:
+class StreamReceived(NamedTuple):
     """A whole message of a stream."""
 
     channel: ChannelId

@@ -92,6 +92,8 @@ class Source:
     """The next frame, or None if none may leave now."""
     ready: Callable[[float], bool]
     """Whether ``take`` would give one."""
+    take_run: Callable[[float, int, int], list[bytes]] | None = None
+    """As many as ``take`` would give one by one, up to so many frames and bytes, but at least its first."""
 
 
 def always(_now: float) -> bool:
@@ -123,6 +125,8 @@ class Reader:
     """Empty: there is nothing to ask for."""
     take: Read
     """The next event; None if all that stands in ``queue`` is held, or came to nothing."""
+    take_all: Callable[[], list[ChannelEvent]] | None = None
+    """All events at once, where nothing is held."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Sans-I/O, and without keys: what goes out is sealed, and what comes in was opene
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import astuple
 from typing import Final
 
@@ -44,6 +44,7 @@ HANDLED_TYPES: Final = frozenset(
 """Inner types that :meth:`Channels.receive_untrusted` takes; the others are the link's own."""
 
 _Sender = Callable[[Sendable, float], int]
+TakeAll = Callable[[], list[ChannelEvent]]
 
 
 class Channels:
@@ -70,7 +71,7 @@ class Channels:
             channel for service, channel in self._channels if service in {ChannelClass.COMMAND, ChannelClass.BULK}
         ]
         self._receivers: dict[int, dict[int, ReceiveUntrusted]] = defaultdict(dict)
-        self._readers: list[tuple[Sized, Read]] = []  # unpacked: most are looked at in vain
+        self._readers: list[tuple[Sized, Read, TakeAll | None]] = []  # unpacked: most are looked at in vain
         self._order, self._last_of_rank = self._wire()
 
     def _wire(self) -> tuple[list[Source], list[int]]:
@@ -80,7 +81,7 @@ class Channels:
             ports = channel.ports()
             for kind, receive in ports.receivers.items():
                 self._receivers[kind][channel.id] = receive
-            self._readers += [(reader.queue, reader.take) for reader in ports.readers]
+            self._readers += [(reader.queue, reader.take, reader.take_all) for reader in ports.readers]
             ranked.append((2 * service, ports.source))
             if ports.acknowledgements is not None:
                 ranked.append((2 * ChannelClass.COMMAND + 1, ports.acknowledgements))
@@ -100,6 +101,17 @@ class Channels:
             raise UsageError("the link has no such channel")
         return sender(message, now)
 
+    def send_many(self, channel: ChannelId, datas: Sequence[bytes], now: float) -> int:  # noqa: ARG002  as ``send``
+        """Queue messages on a channel of class ``stream``, as many as there is room for; how many.
+
+        Nothing is dropped for them, unlike by ``send``: 0 means that there is no room now. A :class:`LocalError` (one
+        of them is no bytes, or too large) leaves everything as it was.
+        """
+        for _, each in self._channels:
+            if each.id == channel and isinstance(each, StreamChannel):
+                return each.send_many(datas)
+        raise UsageError("the link has no such channel of class stream")
+
     def room(self, service: ChannelClass) -> int:
         """What can be queued now on each channel of a class.
 
@@ -118,6 +130,29 @@ class Channels:
                     order.insert(last, order.pop(place))
                 return frame
         return None
+
+    def next_frames(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:
+        """Inner frames to seal next: those that as many calls of ``next_frame`` would give, in the same order.
+
+        All are of the most urgent source that has something: one frame, but of a stream and of bulk as many as both
+        limits allow, and at least one. Empty if nothing may be sent now.
+        """
+        order = self._order
+        for place, source in enumerate(order):
+            if not source.queue:
+                continue
+            last = self._last_of_rank[place]
+            alone = not any(other.queue for other in order[place + 1 : last + 1])
+            if source.take_run and alone:
+                frames = source.take_run(now, limit_frames, limit_bytes)
+            else:
+                frame = source.take(now)
+                frames = [] if frame is None else [frame]
+            if frames:
+                if place != last:
+                    order.insert(last, order.pop(place))
+                return frames
+        return []
 
     def has_output(self, now: float) -> bool:
         """Would ``next_frame`` give one?"""
@@ -139,16 +174,39 @@ class Channels:
             raise ProtocolViolationError("inner frame: its type does not fit its channel (CH-1)")
         receive(frame, now)
 
+    def receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
+        """Take the inner frames of one train, in order; how many.
+
+        It stops before the first that is not of ``HANDLED_TYPES``: that one is the link's own. The errors are those of
+        ``receive_untrusted``; what stands before the frame at fault has been taken then.
+        """
+        for place, frame in enumerate(frames):
+            if not frame or frame[0] not in HANDLED_TYPES:
+                return place
+            self.receive_untrusted(frame, now)
+        return len(frames)
+
     def next_event(self, now: float = float("-inf"), held: Held = NOTHING_HELD) -> ChannelEvent | None:
         """What the user has not taken yet, by priority of its class; taking it is what opens flow windows.
 
         ``now``: a control message that has waited too long is not handed out any more (CH-14). ``held``: what the user
         has no room for is passed over (CH-5).
         """
-        for queue, take in self._readers:
+        for queue, take, _ in self._readers:
             if queue and (event := take(now, held)) is not None:
                 return event
         return None
+
+    def next_events(self, now: float, held: Held = NOTHING_HELD) -> list[ChannelEvent]:
+        """What ``next_event`` would give next: one event, but of a stream all of them; empty if there is none."""
+        for queue, take, take_all in self._readers:
+            if not queue:
+                continue
+            if take_all:
+                return take_all()
+            if (event := take(now, held)) is not None:
+                return [event]
+        return []
 
     @property
     def control_stale_since(self) -> float | None:

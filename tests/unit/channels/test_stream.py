@@ -30,9 +30,15 @@ def test_ch_40_equal_fragments_but_for_the_last() -> None:
     sender = make()
     data = bytes(range(256)) * 10
     sender.send(video(data), now=0.0)
-    cut = [data[start : start + BODY] for start in range(0, len(data), BODY)]
+    cut = [data[:854], data[854:1708], data[1708:]]
     assert frames(sender) == [stream(0, index, len(cut), part) for index, part in enumerate(cut)]
     assert sender.stats().stream.sent == 1
+
+
+def test_ch_40_no_fragment_is_larger_than_it_has_to_be() -> None:
+    sender = make(reliable=True)
+    sender.send(video(bytes(65_536)), now=0.0)
+    assert [len(frame) for frame in frames(sender)] == [12 + 32_768] * 2
 
 
 @pytest.mark.parametrize("size", [0, 1, BODY - 1, BODY, BODY + 1, 2 * BODY, 2 * BODY + 1, 65_536])
