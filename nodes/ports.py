@@ -11,8 +11,8 @@ from typing import Protocol
 from nodes.config.endpoint import Endpoint
 from protocols.crypto.keys import StaticKey
 from protocols.guards.address import Address
-from protocols.link.connection import Packet
 from protocols.link.peers import CounterBlock, PeerRecord
+from protocols.link.train import Train
 
 
 class KeyStore(Protocol):
@@ -80,16 +80,29 @@ class Carrier(Protocol):
     datagram: bool
     """Whether what is sent keeps its boundaries."""
 
-    async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
-        """Return what has arrived, with its origin; nothing means the end of the stream."""
+    async def receive(self) -> Sequence[Train]:
+        """Return what has arrived, at least one train; nothing means the end of the stream. One task at a time.
+
+        ``data`` is a writable view of a buffer that the carrier uses again (bytes, if it has none): it is valid until
+        the next ``receive``, and whoever has it may write into it. Datagrams of no bytes are left out.
+        """
         ...
 
-    async def send(self, packets: Sequence[Packet]) -> None:
-        """Send packets in this order; a datagram that cannot be sent is lost."""
+    def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
+        """Hand the system, in this order, what it takes without waiting, and return the rest.
+
+        The first train that is returned may be the rest of one. What a buffer holds of a train that is not returned
+        is not needed any more. A datagram that cannot be sent is lost; a stream that is broken takes everything, and
+        shows it in ``receive``.
+        """
+        ...
+
+    async def send(self, trains: Sequence[Train]) -> None:
+        """Send all of it, and wait for room where there is none; at least one checkpoint. One task at a time."""
         ...
 
     async def aclose(self) -> None:
-        """Close; a pending ``receive`` ends with trio.ClosedResourceError."""
+        """Close: whatever is pending ends with trio.ClosedResourceError, as does every later call but this."""
         ...
 
 

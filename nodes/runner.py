@@ -2,9 +2,12 @@
 
 It knows bytes and time, and hands every event to its node. It ends when the machine is over or when it is cancelled;
 the carrier is closed in any case.
+
+What is to be sent leaves at once, in the task that said it, as far as the carrier takes it without waiting and a bound
+allows; the draining task has the rest. So a message costs no task switch, and a round trip only those of its readers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -13,11 +16,13 @@ from nodes.ports import Carrier
 from nodes.wakeup import Wakeup
 from protocols.link.connection import Connection
 from protocols.link.machine import Machine, MachineEvent
+from protocols.link.train import Train
 
-_BATCH: Final = 64
-"""Packets per send: bounds how long a control message waits behind others."""
+_BATCHES_AT_ONCE: Final = 2
+"""What one turn sends before others run: bounds how long they, and a control message, wait."""
 _LAST_WORDS_S: Final = 1.0
 """What a machine that is over may still need to send its goodbye; a peer that does not read gets no more."""
+_NEVER: Final = float("inf")
 
 Dispatch = Callable[["Pump", MachineEvent], None]
 
@@ -31,11 +36,14 @@ class Pump:
         self.finished: Final = trio.Event()
         """Set when :meth:`run` has ended."""
         self.on_progress: dict[Connection, Callable[[], None]] = {}
-        """Called when a connection may have messages; entries are the node's."""
+        """Called when a connection may have messages, or room for some; entries are the node's."""
         self._dispatch = dispatch
         self._output = Wakeup()
         self._rearm = Wakeup()
-        self._idle = trio.Event()
+        self._quiet = trio.lowlevel.ParkingLot()
+        self._rest: Sequence[Train] = ()
+        """What the carrier did not take; it stands in the machine's buffers, which are left alone until it has gone."""
+        self._armed_s = _NEVER
         self._scope = trio.CancelScope()
 
     async def run(self) -> None:
@@ -48,22 +56,38 @@ class Pump:
                     await self._drain()
                     self._scope.cancel()
         finally:
-            self.turn()
-            self._idle.set()
+            self._take_turn()
             with trio.CancelScope(shield=True):
                 await self.carrier.aclose()
             self.finished.set()
+            self._quiet.unpark_all()
 
     def stop(self) -> None:
         """End without a word: :meth:`run` returns, and the carrier is closed."""
         self._scope.cancel()
 
     def turn(self) -> None:
-        """Take what the machine has to say: call it after every call of the machine or its connections."""
+        """Take what the machine has to say and to send: call it after every call of the machine or its connections."""
+        self._take_turn()
+        self._push()
+
+    def wake(self) -> None:
+        """Look again at what is to be sent, and when; soon."""
+        self._output.set()
+        self._rearm.set()
+
+    async def flush(self) -> None:
+        """Wait until everything that may be sent now has been handed to the carrier, or the pump has ended."""
+        await trio.lowlevel.checkpoint()
+        while not self.finished.is_set() and not self._push():
+            await self._quiet.park()
+
+    # --- one turn -------------------------------------------------------------------------------
+
+    def _take_turn(self) -> None:
         self._take_events()
         for progress in tuple(self.on_progress.values()):
             progress()
-        self.wake()
 
     def _take_events(self) -> bool:
         """Dispatch every event; whether there was one."""
@@ -73,24 +97,38 @@ class Pump:
             count += 1
         return count > 0
 
-    def wake(self) -> None:
-        """Look again at what is to be sent, and when."""
-        self._output.set()
-        self._rearm.set()
+    def _push(self) -> bool:
+        """Send without waiting, at most a bounded share; whether there is nothing left to send now."""
+        left = _BATCHES_AT_ONCE
+        while left and self._send_batch():
+            left -= 1
+        if not left or self.machine.is_over:
+            self.wake()
+        elif (due := self.machine.next_deadline()) is not None and due < self._armed_s:
+            self._rearm.set()  # what left begins to wait for its acknowledgement
+        return left > 0 and not self._rest
 
-    async def flush(self) -> None:
-        """Wait until everything that may be sent now has been handed to the carrier, or the pump has ended."""
-        idle = self._idle
-        self._output.set()
-        await idle.wait()
+    def _send_batch(self) -> bool:
+        """Hand the carrier what it takes; whether there may be more to hand over at once."""
+        if self._rest:
+            return False
+        trains = self.machine.trains_to_send(trio.current_time())
+        if trains:
+            self._rest = self.carrier.send_now(trains)
+            if self._rest:
+                self._output.set()
+            return not self._rest
+        return self._take_events()  # sending may end a connection: its key was used up
+
+    # --- the three tasks ------------------------------------------------------------------------
 
     async def _feed(self) -> None:
         while True:
-            batch = await self.carrier.receive()
+            trains = await self.carrier.receive()
             now = trio.current_time()
-            for data, address in batch:
-                self.machine.receive(data, now, address)
-            if not batch:
+            for train in trains:
+                self.machine.receive_train(train, now)
+            if not trains:
                 self.machine.receive_end(now)
                 self.turn()
                 return
@@ -98,25 +136,29 @@ class Pump:
 
     async def _drain(self) -> None:
         while True:
-            while packets := self.machine.data_to_send(trio.current_time(), _BATCH):
-                self._rearm.set()  # what leaves begins to wait for its acknowledgement
-                await self.carrier.send(packets)
-            if self._take_events():  # sending may end a connection: its key was used up
-                self._rearm.set()
-                continue
-            self._idle.set()
-            if self.machine.is_over:
-                return
-            self._idle = trio.Event()
-            await self._output.wait()
+            if self._rest:
+                await self.carrier.send(self._rest)
+                self._rest = ()
+                self._take_turn()  # there is room again
+            elif self._send_batch():
+                self._take_turn()
+                await trio.lowlevel.checkpoint()
+            elif not self._rest:
+                self._quiet.unpark_all()
+                if self.machine.is_over:
+                    return
+                await self._output.wait()
 
     async def _tick(self) -> None:
         while not self.machine.is_over:
-            deadline = self.machine.next_deadline()
-            with trio.move_on_at(float("inf") if deadline is None else deadline):
-                await self._rearm.wait()
-            if deadline is not None and trio.current_time() >= deadline:
+            due = self.machine.next_deadline()
+            self._armed_s = _NEVER if due is None else due
+            if self._armed_s > trio.current_time():
+                with trio.move_on_at(self._armed_s):
+                    await self._rearm.wait()
+            else:
                 self.machine.handle_deadline(trio.current_time())
                 self.turn()
+                await trio.lowlevel.checkpoint()
         await trio.sleep(_LAST_WORDS_S)  # usually _drain ends us long before
         self._scope.cancel()

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -12,6 +13,8 @@ from protocols.guards.address import Address, AddressKind, ip_address
 
 SockAddr = tuple[str, int] | tuple[str, int, int, int]
 
+CLOSED: Final = frozenset({errno.EBADF, errno.ENOTSOCK})
+"""What a socket says that we have closed."""
 _LINES: Final = {
     errno.EADDRINUSE: "the port is in use by another program",
     errno.EACCES: "the system does not allow this port",
@@ -51,3 +54,18 @@ def to_sockaddr(address: Address, family: socket.AddressFamily) -> SockAddr:
         return socket.inet_ntop(socket.AF_INET6, address.host), address.port, 0, address.scope
     host = socket.inet_ntop(socket.AF_INET, address.host)
     return (host, address.port) if family == socket.AF_INET else (f"::ffff:{host}", address.port, 0, 0)
+
+
+async def until_ready(wait: Callable[[socket.socket], Awaitable[None]], sock: socket.socket) -> None:
+    """Wait for a socket with one of trio's functions; ClosedResourceError when we close it, or have closed it."""
+    if sock.fileno() < 0:
+        await trio.lowlevel.checkpoint()
+        raise trio.ClosedResourceError
+    await wait(sock)
+
+
+def close(sock: socket.socket) -> None:
+    """Close a socket; who waits on it is told. Harmless when it is closed."""
+    if sock.fileno() >= 0:
+        trio.lowlevel.notify_closing(sock)
+        sock.close()

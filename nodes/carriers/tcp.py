@@ -4,18 +4,20 @@ import errno
 import logging
 import socket
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, suppress
+from typing import Final, Self
 
 import trio
 
-from nodes.carriers.sockets import resolve, socket_error, to_address
+from nodes.carriers.sockets import CLOSED, close, resolve, socket_error, to_address, until_ready
 from nodes.config.endpoint import Endpoint
 from protocols.guards.address import Address
-from protocols.link.connection import Packet
+from protocols.link.train import Bytes, Train, one
 
 _RECEIVE_BYTES: Final = 256 * 1024
 _BACKLOG: Final = 64
+_IOV_MAX: Final = 1_024
+"""Buffers that one system call takes."""
 _CAPACITY: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _CAPACITY_WAIT_S: Final = 0.1
 _log: Final = logging.getLogger(__name__)
@@ -26,35 +28,71 @@ class TcpCarrier:
 
     datagram = False
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._broken = False
+        self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
 
     @classmethod
-    async def towards(cls, endpoint: Endpoint) -> "TcpCarrier":
+    async def towards(cls, endpoint: Endpoint) -> Self:
         """Connect; ConfigError with one line when nobody listens there."""
         family, address = await resolve(endpoint, socket.SOCK_STREAM)
         with _closed_unless_good(endpoint, family) as sock:
             await sock.connect(address)
-        return cls(trio.SocketStream(sock))
+        return cls(_raw(sock))
 
-    async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
+    async def receive(self) -> Sequence[Train]:
         """Return what has arrived; nothing at the end of the stream."""
-        try:
-            data = await self._stream.receive_some(_RECEIVE_BYTES)
-        except trio.BrokenResourceError:
-            return ()
-        return ((bytes(data), None),) if data else ()
+        while True:
+            await until_ready(trio.lowlevel.wait_readable, self._socket)
+            try:
+                count = self._socket.recv_into(self._buffer)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                if error.errno in CLOSED:
+                    raise trio.ClosedResourceError from None
+                return ()
+            return (one(self._buffer[:count], None),) if count else ()
 
-    async def send(self, packets: Sequence[Packet]) -> None:
-        """Send records; a broken stream shows in ``receive``."""
-        try:
-            await self._stream.send_all(b"".join(data for data, _ in packets))
-        except trio.BrokenResourceError:
-            await trio.lowlevel.checkpoint()
+    def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
+        """Send what the system has room for; a broken stream shows in ``receive``."""
+        for start in range(0, len(trains), _IOV_MAX):
+            part = trains[start : start + _IOV_MAX]
+            sent = self._send_some([train.data for train in part])
+            for number, train in enumerate(part):
+                sent -= len(train.data)
+                if sent < 0:
+                    return (one(memoryview(train.data)[sent:], None), *trains[start + number + 1 :])
+        return ()
+
+    def _send_some(self, parts: Sequence[Bytes]) -> int:
+        """How many bytes the system took; all of them if the stream is broken."""
+        if not self._broken:
+            try:
+                return self._socket.sendmsg(parts)
+            except BlockingIOError:
+                return 0
+            except OSError as error:
+                if error.errno in CLOSED:
+                    raise trio.ClosedResourceError from None
+                self._broken = True
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RD)  # who receives is told, whatever the reason was
+        return sum(map(len, parts))
+
+    async def send(self, trains: Sequence[Train]) -> None:
+        """Send all of it; waits while the other end does not read."""
+        await trio.lowlevel.checkpoint()
+        while trains := self.send_now(trains):
+            await until_ready(trio.lowlevel.wait_writable, self._socket)
 
     async def aclose(self) -> None:
-        """Close the stream."""
-        await self._stream.aclose()
+        """Close the stream; who waits on it is told."""
+        close(self._socket)
+        await trio.lowlevel.checkpoint()
 
 
 class TcpListener:
@@ -95,7 +133,7 @@ class TcpListener:
             except OSError:  # it has gone again
                 await trio.aclose_forcefully(stream)
                 continue
-            return TcpCarrier(stream), peer
+            return TcpCarrier(_raw(stream.socket)), peer
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -119,3 +157,9 @@ def _closed_unless_good(
     except BaseException:
         sock.close()
         raise
+
+
+def _raw(sock: trio.socket.SocketType) -> socket.socket:
+    """Return the system's socket; trio's is no more."""
+    family, kind, protocol = sock.family, sock.type, sock.proto
+    return socket.socket(family, kind, protocol, fileno=sock.detach())

@@ -5,7 +5,6 @@ promise it (Linux), datagrams are never fragmented by IP: one that is too large 
 counted, and lost like any other.
 """
 
-import errno
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ from typing import Final
 
 import trio
 
-from nodes.carriers.sockets import SockAddr, resolve, socket_error, to_address, to_sockaddr
+from nodes.carriers.sockets import CLOSED, SockAddr, close, resolve, socket_error, to_address, to_sockaddr, until_ready
 from nodes.config.endpoint import Endpoint
 from protocols.guards.address import Address
-from protocols.link.connection import Packet
+from protocols.link.train import Train, one
 
 _BATCH: Final = 64
 _MAX_DATAGRAM: Final = 65_535
@@ -24,9 +23,6 @@ _BUFFER_BYTES: Final = 1 << 20
 _ADDRESSES: Final = 4_096
 # linux/in.h and linux/in6.h; Python 3.11 has no names for them.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_DO = 10, 23, 2
-_OURS: Final = frozenset({errno.EBADF, errno.ENOTSOCK})
-"""Errors of the socket. Every other one is about one datagram, which is lost: a peer chooses where answers go (port 0,
-a broadcast address), and interfaces go down; the link's own timers see to the rest."""
 
 
 class UdpCarrier:
@@ -73,26 +69,27 @@ class UdpCarrier:
         host, port, *_ = self._socket.getsockname()
         return Endpoint(host, port)
 
-    async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
+    async def receive(self) -> Sequence[Train]:
         """Return the datagrams that are there, at least one; waits for the first."""
         while True:
-            await trio.lowlevel.wait_readable(self._socket)
+            await until_ready(trio.lowlevel.wait_readable, self._socket)
             batch = self._receive_now()
             if batch:
                 return batch
 
-    def _receive_now(self) -> list[tuple[bytes, Address | None]]:
-        batch: list[tuple[bytes, Address | None]] = []
+    def _receive_now(self) -> list[Train]:
+        batch: list[Train] = []
         for _ in range(_BATCH):
             try:
                 data, peer = self._socket.recvfrom(_MAX_DATAGRAM)
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno in _OURS:
-                    raise
-                continue
-            batch.append((data, self._address_of(peer)))
+                if error.errno in CLOSED:
+                    raise trio.ClosedResourceError from None
+                continue  # about one datagram of before, which is lost
+            if data:
+                batch.append(one(memoryview(bytearray(data)), self._address_of(peer)))
         return batch
 
     def _address_of(self, peer: SockAddr) -> Address:
@@ -103,32 +100,37 @@ class UdpCarrier:
             address = self._addresses[peer] = to_address(peer)
         return address
 
-    async def send(self, packets: Sequence[Packet]) -> None:
-        """Send datagrams; what the system refuses is lost and counted."""
-        await trio.lowlevel.checkpoint()
-        for data, address in packets:
+    def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
+        """Send datagrams while there is room; what the system refuses is lost and counted.
+
+        A peer chooses where answers go (port 0, a broadcast address), and interfaces go down: the link's own timers
+        see to the rest.
+        """
+        for number, (data, segment_bytes, address) in enumerate(trains):
             if address is None:
                 continue
-            await self._send_one(data, to_sockaddr(address, self._family))
+            peer = to_sockaddr(address, self._family)
+            view = memoryview(data)
+            for start in range(0, len(view), segment_bytes):
+                try:
+                    self._socket.sendto(view[start : start + segment_bytes], peer)
+                except BlockingIOError:
+                    return (Train(view[start:], segment_bytes, address), *trains[number + 1 :])
+                except OSError as error:
+                    if error.errno in CLOSED:
+                        raise trio.ClosedResourceError from None
+                    self.lost += 1
+        return ()
 
-    async def _send_one(self, data: bytes, peer: SockAddr) -> None:
-        while True:
-            try:
-                self._socket.sendto(data, peer)
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._socket)
-            except OSError as error:
-                if error.errno in _OURS:
-                    raise
-                self.lost += 1
-                return
-            else:
-                return
+    async def send(self, trains: Sequence[Train]) -> None:
+        """Send datagrams, and wait for room where there is none."""
+        await trio.lowlevel.checkpoint()
+        while trains := self.send_now(trains):
+            await until_ready(trio.lowlevel.wait_writable, self._socket)
 
     async def aclose(self) -> None:
         """Close the socket; who waits on it is told."""
-        trio.lowlevel.notify_closing(self._socket)
-        self._socket.close()
+        close(self._socket)
         await trio.lowlevel.checkpoint()
 
 

@@ -25,7 +25,7 @@ from nodes.ports import Carrier
 from nodes.wakeup import Wakeup
 from protocols.errors import ConfigError
 from protocols.guards.address import Address, local_address
-from protocols.link.connection import Packet
+from protocols.link.train import Bytes, Train, one
 
 _FIRST_PORT: Final = 49_152
 STREAM_WINDOW_BYTES: Final = 262_144
@@ -157,26 +157,36 @@ class MemoryDatagrams:
         heapq.heappush(self._arriving, (at_s, number, datagram))
         self._wakeup.set()
 
-    async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
+    async def receive(self) -> Sequence[Train]:
         """Return the datagrams that have arrived, at least one."""
         await trio.lowlevel.checkpoint()
         while not self._closed:
-            batch: list[tuple[bytes, Address | None]] = []
+            batch: list[Train] = []
             while self._arriving and self._arriving[0][0] <= trio.current_time():
                 _, _, datagram = heapq.heappop(self._arriving)
-                batch.append((datagram.data, local_address(datagram.source.host, datagram.source.port)))
+                if datagram.data:
+                    batch.append(one(datagram.data, local_address(datagram.source.host, datagram.source.port)))
             if batch:
                 return batch
             with trio.move_on_at(self._arriving[0][0] if self._arriving else float("inf")):
                 await self._wakeup.wait()
         raise trio.ClosedResourceError
 
-    async def send(self, packets: Sequence[Packet]) -> None:
+    def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
+        """Send datagrams; there is always room."""
+        if self._closed:
+            raise trio.ClosedResourceError
+        for data, segment_bytes, address in trains:
+            if address is not None:
+                there = Endpoint(address.host.decode(), address.port)
+                for start in range(0, len(data), segment_bytes):
+                    self._network.send(Datagram(bytes(data[start : start + segment_bytes]), self.endpoint, there))
+        return ()
+
+    async def send(self, trains: Sequence[Train]) -> None:
         """Send datagrams."""
         await trio.lowlevel.checkpoint()
-        for data, address in packets:
-            if address is not None:
-                self._network.send(Datagram(data, self.endpoint, Endpoint(address.host.decode(), address.port)))
+        self.send_now(trains)
 
     async def aclose(self) -> None:
         """Give the port back."""
@@ -199,18 +209,21 @@ class _Pipe:
         self.broken = False
         """Nobody reads any more."""
 
-    async def send(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
-        rest = memoryview(data)
-        while rest and not self.broken and not self.ended:
-            room = self._window - self._bytes
-            if room <= 0:
-                await self._writable.wait()
-                continue
-            part, rest = bytes(rest[:room]), rest[room:]
-            self._parts.append(part)
-            self._bytes += len(part)
+    def send_now(self, data: Bytes) -> Bytes:
+        """Take what there is room for, and return the rest; a broken pipe takes everything."""
+        if self.broken:
+            return b""
+        room = self._window - self._bytes
+        if room > 0 and data:
+            self._parts.append(bytes(data[:room]))
+            self._bytes += len(self._parts[-1])
             self._readable.set()
+        return memoryview(data)[max(room, 0) :]
+
+    async def wait_for_room(self) -> None:
+        """Wait until the reader has taken something, or will never."""
+        while self._bytes >= self._window and not self.broken and not self.ended:
+            await self._writable.wait()
 
     async def receive(self) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -237,16 +250,27 @@ class MemoryStream:
     def __init__(self, incoming: _Pipe, outgoing: _Pipe) -> None:
         self._incoming, self._outgoing = incoming, outgoing
 
-    async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
+    async def receive(self) -> Sequence[Train]:
         """Return what has arrived; nothing at the end of the stream."""
         data = await self._incoming.receive()
         if self._incoming.broken:
             raise trio.ClosedResourceError
-        return ((data, None),) if data else ()
+        return (one(data, None),) if data else ()
 
-    async def send(self, packets: Sequence[Packet]) -> None:
+    def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
+        """Send what the window of the other end has room for."""
+        if self._outgoing.ended:
+            raise trio.ClosedResourceError
+        for number, (data, _, _) in enumerate(trains):
+            if rest := self._outgoing.send_now(data):
+                return (one(rest, None), *trains[number + 1 :])
+        return ()
+
+    async def send(self, trains: Sequence[Train]) -> None:
         """Send; waits while the other end does not read."""
-        await self._outgoing.send(b"".join(data for data, _ in packets))
+        await trio.lowlevel.checkpoint()
+        while trains := self.send_now(trains):
+            await self._outgoing.wait_for_room()
 
     async def aclose(self) -> None:
         """Close both directions."""

@@ -21,8 +21,9 @@ from nodes.stores.memory import MemoryKeyStore
 from protocols.crypto.keys import StaticKey
 from protocols.errors import ConfigError, LinkTimeoutError, StorageError
 from protocols.events import AlarmKind, BulkStatus, CommandReceived, DownReason, SendCommand
-from protocols.guards.address import Address, ip_address
+from protocols.guards.address import ip_address
 from protocols.link.config import LinkConfig
+from protocols.link.train import Train, one
 from specs.registry import ChannelId, CloseCode
 from tests.live.kit import (
     CARRIERS,
@@ -467,7 +468,7 @@ class Stalling(TcpCarrier):
 
     stalled = False
 
-    async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
+    async def receive(self) -> Sequence[Train]:
         if self.stalled:
             await trio.sleep_forever()
         return await super().receive()
@@ -480,8 +481,7 @@ class StallingNetwork(SystemNetwork):
         self.streams_made: list[Stalling] = []
 
     async def stream_towards(self, endpoint: Endpoint) -> Stalling:
-        stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-        carrier = Stalling(stream)
+        carrier = await Stalling.towards(endpoint)
         self.streams_made.append(carrier)
         return carrier
 
@@ -624,11 +624,11 @@ async def test_a_datagram_that_cannot_be_sent_is_lost_and_counted() -> None:
     good = ip_address("127.0.0.1", receiver.endpoint.port)
     places = [("127.0.0.1", 0), ("255.255.255.255", 9), ("127.0.0.1", 9)]
     with trio.fail_after(DEADLINE_S):
-        await carrier.send([(b"x", ip_address(*place)) for place in places])
+        await carrier.send([one(b"x", ip_address(*place)) for place in places])
         assert carrier.lost == 2
-        await carrier.send([(bytes(65_535), good), (b"y", None), (b"good", good)])
+        await carrier.send([one(bytes(65_535), good), one(b"y", None), one(b"good", good)])
         assert carrier.lost == 3
-        assert [data for data, _ in await receiver.receive()] == [b"good"]
+        assert [train.data for train in await receiver.receive()] == [b"good"]
     await carrier.aclose()
     await receiver.aclose()
 
@@ -644,17 +644,17 @@ async def test_a_closed_datagram_carrier_says_so() -> None:
         nursery.start_soon(receive)
         await trio.testing.wait_all_tasks_blocked()
         await carrier.aclose()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        await carrier.send([(b"x", ip_address("127.0.0.1", 9))])
+    with pytest.raises(trio.ClosedResourceError):
+        await carrier.send([one(b"x", ip_address("127.0.0.1", 9))])
 
 
 async def test_many_sources_are_forgotten_in_time() -> None:
     carrier = await UdpCarrier.bind(LOOPBACK)
     with trio.fail_after(DEADLINE_S), socket.socket(type=socket.SOCK_DGRAM) as sender:
         sender.sendto(b"1", ("127.0.0.1", carrier.endpoint.port))
-        first = (await carrier.receive())[0][1]
+        first = (await carrier.receive())[0].address
         sender.sendto(b"2", ("127.0.0.1", carrier.endpoint.port))
-        assert (await carrier.receive())[0][1] is first
+        assert (await carrier.receive())[0].address is first
     await carrier.aclose()
 
 

@@ -8,9 +8,11 @@ from nodes import Endpoint
 from nodes.testing import Datagram, MemoryNetwork, stream_pair
 from protocols.errors import ConfigError
 from protocols.guards.address import local_address
+from protocols.link.train import one
 from tests.live.kit import virtual
 
 A, B = Endpoint("a", 1), Endpoint("b", 2)
+TO_B = local_address("b", 2)
 
 
 @virtual
@@ -20,8 +22,8 @@ async def test_datagrams_arrive_with_their_source_after_the_delay() -> None:
     b, _ = await network.datagrams(B)
     assert where == A
     started = trio.current_time()
-    await a.send([(b"one", local_address("b", 2)), (b"nowhere", None), (b"two", local_address("b", 2))])
-    assert await b.receive() == [(b"one", local_address("a", 1)), (b"two", local_address("a", 1))]
+    await a.send([one(b"one", TO_B), one(b"nowhere", None), one(b"two", TO_B)])
+    assert await b.receive() == [one(b"one", local_address("a", 1)), one(b"two", local_address("a", 1))]
     assert trio.current_time() - started == pytest.approx(0.25)
 
 
@@ -43,9 +45,9 @@ async def test_loss_duplicates_and_reordering() -> None:
     network = MemoryNetwork(seed=3, loss=0.2, duplicate=0.2, delay_s=0.01, jitter_s=0.01)
     a, _ = await network.datagrams(A)
     b, _ = await network.datagrams(B)
-    await a.send([(bytes([number]), local_address("b", 2)) for number in range(200)])
+    await a.send([one(bytes([number]), TO_B) for number in range(200)])
     await trio.sleep(1)
-    arrived = [data[0] for data, _ in await b.receive()]
+    arrived = [train.data[0] for train in await b.receive()]
     assert 0 < network.lost < 100
     assert len(set(arrived)) == 200 - network.lost
     assert len(arrived) > len(set(arrived))
@@ -58,10 +60,10 @@ async def test_a_tap_drops_alters_and_repeats() -> None:
     a, _ = await network.datagrams(A)
     b, _ = await network.datagrams(B)
     network.tap = lambda datagram: [] if datagram.data == b"no" else [datagram, Datagram(b"more", A, B)]
-    await a.send([(b"no", local_address("b", 2)), (b"yes", local_address("b", 2))])
-    assert [data for data, _ in await b.receive()] == [b"yes", b"more"]
+    await a.send([one(b"no", TO_B), one(b"yes", TO_B)])
+    assert [train.data for train in await b.receive()] == [b"yes", b"more"]
     network.inject(Datagram(b"forged", Endpoint("c", 3), B))
-    assert await b.receive() == [(b"forged", local_address("c", 3))]
+    assert await b.receive() == [one(b"forged", local_address("c", 3))]
 
 
 @virtual
@@ -107,12 +109,12 @@ async def test_streams_connect_carry_and_end() -> None:
         ours = await network.stream_towards(A)
         theirs, source = await listener.accept()
         assert source.host == b"client"
-        nursery.start_soon(ours.send, [(b"ab", None), (b"c", None)])
+        nursery.start_soon(ours.send, [one(b"ab", None), one(b"c", None)])
         await trio.testing.wait_all_tasks_blocked()
-        assert await theirs.receive() == ((b"abc", None),)
+        assert await theirs.receive() == (one(b"abc", None),)
         await ours.aclose()
         assert await theirs.receive() == ()
-        await theirs.send([(b"nobody reads this", None)])
+        await theirs.send([one(b"nobody reads this", None)])
         with pytest.raises(trio.ClosedResourceError):
             await ours.receive()
 
@@ -145,7 +147,7 @@ async def test_a_stream_holds_its_sender_back() -> None:
     sent = trio.Event()
 
     async def send() -> None:
-        await ours.send([(bytes(25), None)])
+        await ours.send([one(bytes(25), None)])
         sent.set()
 
     async with trio.open_nursery() as nursery:
@@ -154,7 +156,7 @@ async def test_a_stream_holds_its_sender_back() -> None:
         assert not sent.is_set()
         received = 0
         while received < 25:
-            received += len((await theirs.receive())[0][0])
+            received += len((await theirs.receive())[0].data)
         await sent.wait()
 
 
@@ -162,6 +164,6 @@ async def test_a_stream_holds_its_sender_back() -> None:
 async def test_closing_frees_a_sender_that_waits() -> None:
     ours, theirs = stream_pair(window_bytes=1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ours.send, [(bytes(25), None)])
+        nursery.start_soon(ours.send, [one(bytes(25), None)])
         await trio.testing.wait_all_tasks_blocked()
         await theirs.aclose()

@@ -1,6 +1,7 @@
 """The pump over carriers in memory: timers of what leaves, ends of all kinds, and nothing left behind."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from protocols.guards.address import Address
 from protocols.link.config import LinkConfig
 from protocols.link.connection import Connection, Packet
 from protocols.link.machine import Machine, MachineEvent
+from protocols.link.train import Bytes, Train, one
 from tests.live.kit import CLASSICAL, config_of, echo, linked, virtual
 
 
@@ -20,7 +22,7 @@ class Script(Machine):
     """A machine that does what the test says."""
 
     def __init__(self) -> None:
-        super().__init__(bytes)
+        super().__init__(bytes, datagram=True)
         self.received: list[bytes] = []
         self.waiting: list[bytes] = []
         self.deadline: float | None = None
@@ -29,20 +31,26 @@ class Script(Machine):
         self.over = False
         self.says_when_sent: Event | None = None
 
-    def receive(self, data: bytes, now: float, address: Address | None = None) -> None:  # noqa: ARG002
-        self.received.append(data)
+    def receive(self, data: Bytes, now: float, address: Address | None = None) -> None:  # noqa: ARG002
+        self.received.append(bytes(data))
 
     def receive_end(self, now: float) -> None:
         if self.over:
             super().receive_end(now)
         self.ended = self.over = True
 
-    def _packets(self, now: float) -> Iterator[Packet]:
-        while self.waiting:
+    def trains_to_send(self, now: float) -> list[Train]:
+        trains = [one(data, None) for data in self.waiting]
+        self.waiting.clear()
+        if trains:
+            self.deadline = now + 1.0  # as a retransmission timer
             if self.says_when_sent:
                 self._emit(self.says_when_sent)
-            self.deadline = now + 1.0  # as a retransmission timer
-            yield self.waiting.pop(0), None
+        return trains
+
+    @property
+    def _queue(self) -> deque[Packet]:
+        return deque()
 
     def connections(self) -> Iterable[Connection]:
         return ()
@@ -73,17 +81,22 @@ class Sink:
         self._stuck = stuck
         self._error = error
 
-    async def receive(self) -> Sequence[tuple[bytes, Address | None]]:
+    async def receive(self) -> Sequence[Train]:
         if self._error is not None:
             raise self._error
         await trio.sleep_forever()
         raise AssertionError
 
-    async def send(self, packets: Sequence[Packet]) -> None:
-        await trio.lowlevel.checkpoint()
+    def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
         if self._stuck:
+            return trains
+        self.sent += [bytes(train.data) for train in trains]
+        return ()
+
+    async def send(self, trains: Sequence[Train]) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.send_now(trains):
             await trio.sleep_forever()
-        self.sent += [data for data, _ in packets]
 
     async def aclose(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -159,7 +172,7 @@ async def test_the_end_of_a_stream_reaches_the_machine() -> None:
     pump = Pump(machine, ours, ignore)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pump.run)
-        await theirs.send([(b"data", None)])
+        await theirs.send([one(b"data", None)])
         await trio.testing.wait_all_tasks_blocked()
         await theirs.aclose()
         await pump.finished.wait()

@@ -20,6 +20,7 @@ from protocols.errors import (
 from protocols.events import AlarmKind, PeerIdentified
 from protocols.link.config import LinkConfig
 from protocols.link.peers import CounterBlock, PeerRecord, PeerState
+from protocols.link.train import one
 from specs.registry import PacketType
 from tests.live.kit import CLASSICAL, LOOPBACK, Pair, config_of, linked, paired, stores_of, virtual
 
@@ -128,7 +129,7 @@ async def test_a_counter_that_could_not_be_written_still_counts(carrier: str) ->
         else:  # LK-54: a record with the datagram's bytes without its MACs
             body = recorded[0][:-32]
             eve = await network.stream_towards(streams)
-            await eve.send([(len(body).to_bytes(2, "big") + bytes((PacketType.INITIATION, 0)) + body, None)])
+            await eve.send([one(len(body).to_bytes(2, "big") + bytes((PacketType.INITIATION, 0)) + body, None)])
             assert await eve.receive() == ()
         await trio.sleep(1)
         assert drone.handshake_counters()["stale_counters"] == 1
