@@ -8,7 +8,13 @@ from nodes.config.endpoint import DEFAULT_PORT, Endpoint
 from nodes.config.kinds import FilePath, HostPort, ListOf, Number, OneOf, Text, YesNo
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES, Suite
 from protocols.link.config import LinkConfig
-from specs.registry import MAX_HANDSHAKE_DATAGRAM_BYTES, MAX_UNAUTHENTICATED_STREAMS, REKEY_AFTER_S, Role
+from specs.registry import (
+    MAX_HANDSHAKE_DATAGRAM_BYTES,
+    MAX_PROBED_DATAGRAM_BYTES,
+    MAX_UNAUTHENTICATED_STREAMS,
+    REKEY_AFTER_S,
+    Role,
+)
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Carrier = Literal["udp", "tcp"]
@@ -66,7 +72,11 @@ class LimitsTable:
     max_peers: Annotated[int, Number(1, 65_536, whole=True)] = _LINK.max_peers
     """Most links at the same time."""
     max_datagram_bytes: Annotated[int, Number(576, MAX_HANDSHAKE_DATAGRAM_BYTES, whole=True)] = _LINK.max_datagram_bytes
-    """Largest protected UDP datagram in bytes, UDP header excluded; handshakes have their own fixed sizes."""
+    """Largest protected UDP datagram in bytes, UDP header excluded, until path MTU discovery finds that larger ones
+    pass; handshakes have their own fixed sizes."""
+    probe_max_bytes: Annotated[int | None, Number(0, MAX_PROBED_DATAGRAM_BYTES, whole=True)] = _LINK.probe_max_bytes
+    """Largest datagram that path MTU discovery tries; `max_datagram_bytes` or less turns it off. Without this key
+    65507; but with a `max_datagram_bytes` below 1200 there is no discovery."""
     max_pending_handshakes: Annotated[int, Number(1, 65_536, whole=True)] = _LINK.max_pending
     """Most unfinished handshakes at the same time."""
     max_unauthenticated_streams: Annotated[int, Number(1, 4_096, whole=True)] = MAX_UNAUTHENTICATED_STREAMS
@@ -124,6 +134,7 @@ class Config:
             rekey_after_s=limits.rekey_after_s,
             handshake_deadline_s=limits.handshake_deadline_s,
             max_datagram_bytes=limits.max_datagram_bytes,
+            probe_max_bytes=limits.probe_max_bytes,
             max_peers=limits.max_peers,
             max_pending=limits.max_pending_handshakes,
             load_initiations_per_s=limits.load_initiations_per_s,

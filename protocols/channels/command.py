@@ -34,6 +34,10 @@ class CommandChannel(ChannelBase):
         self._theirs: dict[int, None] = {}
         """The peer's requests that we have not answered, oldest first."""
         self._sender = CommandSender(path, self.counters)
+        # A unit keeps its bytes for ever: whatever the path passes later, it must pass what is taken for granted now.
+        self._largest_frame_bytes = path.max_frame_bytes
+        if not path.reliable:
+            self._largest_frame_bytes = min(path.max_frame_bytes, COMMAND_UNIT_FRAME_BYTES)
         self._receiver = CommandReceiver(channel, self.counters, self._is_open, self._on_message)
 
     def ports(self) -> Ports:
@@ -74,10 +78,7 @@ class CommandChannel(ChannelBase):
         return max(0, free - (free // self._unit_bytes() + 1) * MESSAGE_OVERHEAD_BYTES)
 
     def _unit_bytes(self) -> int:
-        largest = self.path.max_frame_bytes
-        if not self.path.reliable:
-            largest = min(largest, COMMAND_UNIT_FRAME_BYTES)
-        return largest - _HEADER.size
+        return min(self.path.max_frame_bytes, self._largest_frame_bytes) - _HEADER.size
 
     def _cut(self, data: bytes) -> list[bytes]:
         if len(data) > MAX_COMMAND_BYTES:

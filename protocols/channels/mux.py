@@ -237,6 +237,12 @@ class Channels:
 
     # --- the path -----------------------------------------------------------------------------
 
+    def take_delivered_bytes(self) -> int:
+        """Length of the largest chunk that the peer has acknowledged since the last call; 0 without one."""
+        congestion = self._path.congestion
+        size, congestion.delivered_bytes = congestion.delivered_bytes, 0
+        return size
+
     @property
     def max_frame_bytes(self) -> int:
         """Largest inner frame, header included."""

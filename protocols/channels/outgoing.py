@@ -182,6 +182,7 @@ class Outgoing:
             if number == largest:
                 self._path.rtt.sample(now - sent_at)
         if size:
+            congestion.delivered_bytes = max(congestion.delivered_bytes, arrived[0].end - arrived[0].start)
             congestion.acknowledged(size, fresh)
             self.expiries = 0
 

@@ -16,6 +16,7 @@ from specs.registry import (
     MAX_HANDSHAKE_DATAGRAM_BYTES,
     MAX_PENDING_HANDSHAKES,
     MAX_PENDING_PER_SOURCE,
+    MAX_PROBED_DATAGRAM_BYTES,
     REFUSE_AFTER_MESSAGES,
     REFUSE_AFTER_S,
     REKEY_AFTER_FAILED_OPENS,
@@ -57,7 +58,10 @@ class LinkConfig:
     handshake_deadline_s: float = HANDSHAKE_DEADLINE_S
     """Life of a pending handshake, and the deadline of a stream's handshake."""
     max_datagram_bytes: int = DEFAULT_MAX_DATAGRAM_BYTES
-    """Largest protected datagram that is sent."""
+    """Largest protected datagram that is sent, until a larger one is known to pass (LK-85)."""
+    probe_max_bytes: int | None = None
+    """The most that path MTU discovery tries (LK-87); at most ``max_datagram_bytes``: no discovery. None: all that UDP
+    can carry, unless ``max_datagram_bytes`` is below its default: who makes datagrams small means it."""
     path_bytes: int = MAX_HANDSHAKE_DATAGRAM_BYTES
     """Largest datagram that the carrier takes whole; handshakes need it (LK-14)."""
     max_peers: int = 1_024
@@ -91,8 +95,18 @@ class LinkConfig:
             raise UsageError("at least one suite must be allowed")
         if not 0 < self.keepalive_s < self.dead_after_s:
             raise UsageError("keepalive_s is above 0 and below dead_after_s")
+        if self.probe_limit_bytes > MAX_PROBED_DATAGRAM_BYTES:
+            raise UsageError(f"probe_max_bytes is at most {MAX_PROBED_DATAGRAM_BYTES}")
         if self.link_type not in LINK_ROLES:
             raise UsageError(f"no channels are defined for {self.link_type.name}")
+
+    @property
+    def probe_limit_bytes(self) -> int:
+        """The most that path MTU discovery tries."""
+        if self.probe_max_bytes is not None:
+            return self.probe_max_bytes
+        wants_small = self.max_datagram_bytes < DEFAULT_MAX_DATAGRAM_BYTES
+        return self.max_datagram_bytes if wants_small else MAX_PROBED_DATAGRAM_BYTES
 
     @property
     def roles(self) -> tuple[Role, Role]:

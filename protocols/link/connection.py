@@ -39,6 +39,7 @@ from protocols.link.config import LinkConfig
 from protocols.link.liveness import Liveness
 from protocols.link.log import LinkLog
 from protocols.link.path import Path, Probe
+from protocols.link.pmtu import OVERHEAD_BYTES, SCOUT_BYTES, PathMtu
 from protocols.link.session import DatagramSession, Session
 from protocols.link.state import CONNECTION, ConnectionEvent, ConnectionState, advance
 from protocols.link.stats import LinkCounters, LinkStats
@@ -49,7 +50,6 @@ from specs.registry import (
     DATA_HEADER_BYTES,
     MAX_RECORD_PLAINTEXT_BYTES,
     OLD_KEY_RECEIVES_S,
-    TAG_BYTES,
     CloseCode,
     InnerType,
     RefusalCode,
@@ -106,6 +106,9 @@ class Connection:
         self._previous: Session | None = None
         self._previous_until_s: float | None = None
         self._path = None if address is None else Path(address, entropy)
+        self._mtu: PathMtu | None = None
+        if address is not None:
+            self._mtu = PathMtu(config.max_datagram_bytes, config.probe_limit_bytes, address)
         self._rivals = rivals
         self._urgent: deque[tuple[bytes, Address | None]] = deque()
         self._counters = LinkCounters()
@@ -117,9 +120,7 @@ class Connection:
             now=now,
             entropy=entropy,
             reliable=stream,
-            max_frame_bytes=MAX_RECORD_PLAINTEXT_BYTES
-            if stream
-            else config.max_datagram_bytes - DATA_HEADER_BYTES - TAG_BYTES,
+            max_frame_bytes=MAX_RECORD_PLAINTEXT_BYTES if stream else config.max_datagram_bytes - OVERHEAD_BYTES,
         )
 
     def __repr__(self) -> str:
@@ -178,6 +179,7 @@ class Connection:
             LinkCounters(**{name: getattr(counters, name) for name in _COUNTER_NAMES}),
             channels,
             self._channels.rtt_s,
+            self._mtu.size_bytes if self._mtu else None,
         )
 
     # --- what a machine calls -------------------------------------------------------------------
@@ -309,7 +311,9 @@ class Connection:
 
         Nothing: nothing may be sent now. What channels have to send leaves in runs; all else one by one.
         """
-        if self._urgent or self._state is not ConnectionState.OPEN or not self._may_seal(now):
+        mtu = self._mtu
+        one_by_one = self._urgent or (mtu is not None and mtu.is_due)
+        if one_by_one or self._state is not ConnectionState.OPEN or not self._may_seal(now):
             packet = self.next_packet(now)
             return [] if packet is None else [one(*packet)]
         session = self._current
@@ -320,6 +324,8 @@ class Connection:
         trains = list(session.seal_trains(frames, lanes, self.address))
         self._counters.packets_sent += len(frames)
         self._counters.bytes_sent += sum(len(train.data) for train in trains)
+        if mtu is not None:
+            mtu.sent(max(train.segment_bytes for train in trains))
         return trains
 
     def _may_seal(self, now: float) -> bool:
@@ -342,8 +348,21 @@ class Connection:
             return None
         if self._urgent:
             return self._urgent.popleft()
-        channel_frame = self._channels.next_frame(now) if self.is_open else None
-        return None if channel_frame is None else (channel_frame, None)
+        fresh = self._fresh_frame(now) if self.is_open else None
+        return None if fresh is None else (fresh, None)
+
+    def _fresh_frame(self, now: float) -> bytes | None:
+        """Return a probe of the path, or what a channel has to send."""
+        mtu = self._mtu
+        if mtu is None:
+            return self._channels.next_frame(now)
+        probe = mtu.next_probe(now)
+        if probe is not None:
+            return codec.build(inner.PROBE, inner.Probe(probe.id, bytes(probe.size - SCOUT_BYTES)))
+        frame = self._channels.next_frame(now)
+        if frame is not None:
+            mtu.sent(len(frame) + OVERHEAD_BYTES)
+        return frame
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_deadline` is due; None when the connection is over."""
@@ -355,6 +374,7 @@ class Connection:
             self._previous_until_s,
             self._channels.next_deadline(),
             self._path.next_deadline() if self._path else None,
+            self._mtu.next_deadline() if self._mtu else None,
         ]
         if not self.initiator:
             due = self._current.created_s + self._config.rekey_after_s
@@ -382,9 +402,12 @@ class Connection:
         if self._path:
             moved, probes = self._path.handle_deadline(now)
             self._queue_probes(probes)
-            self._moved(moved)
+            self._moved(moved, now)
             if self._path.is_lost:
                 self.end(DownReason.NO_ANSWER)
+        if self._mtu:
+            self._mtu.handle_deadline(now, self._channels.take_delivered_bytes)
+            self._fit()
 
     # --- inner frames ---------------------------------------------------------------------------
 
@@ -436,11 +459,26 @@ class Connection:
     def _on_ping(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         ping = codec.parse_untrusted(inner.PING, frame)
         self._queue(codec.build(inner.PONG, inner.Pong(ping.id)))
+        self._discover(now)
 
     def _on_pong(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         rtt_s = self._liveness.round_trip_s(codec.parse_untrusted(inner.PONG, frame).id, now)
         if rtt_s is not None:
             self._channels.rtt_sample(rtt_s, now)
+        self._discover(now)
+
+    def _on_probe(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        probe = codec.parse_untrusted(inner.PROBE, frame)
+        self._queue(codec.build(inner.PROBE_ACK, inner.ProbeAck(probe.id)))
+
+    def _on_probe_ack(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
+        ack = codec.parse_untrusted(inner.PROBE_ACK, frame)
+        if self._mtu is None:
+            return
+        rtt_s = self._mtu.on_ack(ack.id, now)
+        if rtt_s is not None:
+            self._channels.rtt_sample(rtt_s, now)
+        self._fit()
 
     def _on_rekey_request(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         codec.parse_untrusted(inner.REKEY_REQUEST, frame)
@@ -456,7 +494,7 @@ class Connection:
     def _on_path_response(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         response = codec.parse_untrusted(inner.PATH_RESPONSE, frame)
         if self._path:
-            self._moved(self._path.on_response(response.data, now))
+            self._moved(self._path.on_response(response.data, now), now)
 
     def _on_close(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
         close = codec.parse_untrusted(inner.CLOSE, frame)
@@ -464,8 +502,7 @@ class Connection:
         self.end(reason, close.code)
 
     def _on_padding(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
-        if any(frame[1:]):
-            raise MalformedError("padding is zeros")
+        codec.parse_untrusted(inner.PADDING, frame)
 
     rekey_requested: bool = False
     """Set when the responder asked for a rekey; the machine clears it."""
@@ -478,14 +515,28 @@ class Connection:
         for probe in probes:
             self._queue(codec.build(inner.PATH_CHALLENGE, inner.PathChallenge(probe.token)), probe.address)
 
-    def _moved(self, moved: bool) -> None:
-        if moved and self._path:
+    def _moved(self, moved: bool, now: float) -> None:
+        if moved and self._path and self._mtu:
             self._counters.moves += 1
+            self._mtu.moved(self._path.address, now)
+            self._fit()
             self._emit(self, PeerMoved(self._path.address))
+
+    def _discover(self, now: float) -> None:
+        """Begin to look for larger datagrams: the peer was heard; a PING keeps coming, so this does too (LK-86)."""
+        if self._mtu and self._path and self._path.is_proven:
+            self._mtu.start(now)
+
+    def _fit(self) -> None:
+        """Let the channels use what the path passes."""
+        if self._mtu and self._channels.max_frame_bytes != self._mtu.size_bytes - OVERHEAD_BYTES:
+            self._channels.max_frame_bytes = self._mtu.size_bytes - OVERHEAD_BYTES
 
     _HANDLERS: ClassVar[Mapping[int, Callable[..., None]]] = {
         InnerType.PING: _on_ping,
         InnerType.PONG: _on_pong,
+        InnerType.PROBE: _on_probe,
+        InnerType.PROBE_ACK: _on_probe_ack,
         InnerType.REKEY_REQUEST: _on_rekey_request,
         InnerType.PATH_CHALLENGE: _on_path_challenge,
         InnerType.PATH_RESPONSE: _on_path_response,

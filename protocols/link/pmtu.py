@@ -14,7 +14,7 @@ unless an acknowledgement of data has proven it.
 Sizes are those of whole protected datagrams. The connection sends what :meth:`PathMtu.next_probe` gives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -147,6 +147,11 @@ class PathMtu:
         """Largest datagram that data may use."""
         return self._search.low
 
+    @property
+    def is_due(self) -> bool:
+        """Whether :meth:`next_probe` has one."""
+        return self._probe_due or self._scout_due
+
     # --- what the connection says -----------------------------------------------------------------
 
     def start(self, now: float) -> None:
@@ -199,8 +204,8 @@ class PathMtu:
             return self._timer_s
         return min(self._raise_at_s, self._confirm_at_s) if self._used else self._raise_at_s
 
-    def handle_deadline(self, now: float, delivered_bytes: int) -> None:
-        """Do what is due. ``delivered_bytes``: the largest datagram of data acknowledged since the last call."""
+    def handle_deadline(self, now: float, delivered_bytes: Callable[[], int]) -> None:
+        """Do what is due. ``delivered_bytes`` gives the largest chunk of data acknowledged since it was last asked."""
         due = self.next_deadline()
         if due is None or now < due:
             return
@@ -208,7 +213,7 @@ class PathMtu:
         if self._timer_s is None and now >= self._raise_at_s:
             self._raise_s = min(2 * self._raise_s, RAISE_S)
             self._look(PmtuEvent.RAISE, now)
-        elif is_complete and 16 * delivered_bytes >= 15 * self.size_bytes:  # a full chunk may be a little smaller
+        elif is_complete and 16 * delivered_bytes() >= 15 * self.size_bytes:  # a full chunk may be a little smaller
             self._confirmed(now)
         elif self._timer_s is None:
             self._ask(self.size_bytes)

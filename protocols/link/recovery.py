@@ -71,6 +71,8 @@ class CongestionWindow:
     """What was sent before belongs to a loss that has been answered already."""
     resend_at_once: bool = False
     """A reduction lets one packet pass, whatever is in flight (RFC 6582 3.2, RFC 9002 7.3.2)."""
+    delivered_bytes: int = 0
+    """Largest packet that was acknowledged since somebody set this to 0: so much passes."""
     _credit: int = 0
     """Acknowledged bytes of congestion avoidance that have not yet made a packet."""
 

@@ -41,6 +41,8 @@ class LinkStats:
     """Per class of service."""
     rtt_s: float | None
     """Smoothed round trip, None before the first sample."""
+    datagram_bytes: int | None = None
+    """Largest protected datagram that data may use now (LK-85); None on a stream."""
 
 
 @dataclass(slots=True)

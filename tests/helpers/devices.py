@@ -119,5 +119,5 @@ def devices(seed: str = "one", *, dh: str | None = "P256") -> tuple[Device, Devi
 
 
 def config(suite: Suite = DEFAULT_SUITE, **changes: object) -> LinkConfig:
-    """The default configuration with one suite."""
-    return replace(LinkConfig(suites=(suite,)), **changes)  # type: ignore[arg-type]  # checked when it is made
+    """The default configuration with one suite, and without probes of the path: tests count packets."""
+    return replace(LinkConfig(suites=(suite,), probe_max_bytes=0), **changes)  # type: ignore[arg-type]  # checked when it is made
