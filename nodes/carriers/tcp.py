@@ -16,6 +16,7 @@ from protocols.link.train import Bytes, Train, one
 
 _RECEIVE_BYTES: Final = 256 * 1024
 _BACKLOG: Final = 64
+_LAST_READS: Final = 16
 _IOV_MAX: Final = 1_024
 """Buffers that one system call takes."""
 _CAPACITY: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -91,6 +92,10 @@ class TcpCarrier:
 
     async def aclose(self) -> None:
         """Close the stream; who waits on it is told."""
+        with suppress(OSError):  # closing what is unread would be a reset, which could overtake our last words
+            for _ in range(_LAST_READS):
+                if not self._socket.recv_into(self._buffer):
+                    break
         close(self._socket)
         await trio.lowlevel.checkpoint()
 
