@@ -117,8 +117,8 @@ class Pump:
             self._rest = self.carrier.send_now(trains)
             if self._rest:
                 self._output.set()
-            return not self._rest
-        return self._take_events()  # sending may end a connection: its key was used up
+                return False
+        return self._take_events() or self.machine.has_more  # sending may end a connection: its key was used up
 
     # --- the three tasks ------------------------------------------------------------------------
 

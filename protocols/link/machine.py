@@ -47,6 +47,8 @@ class Machine(ABC):
             else Lanes(batch.STREAM_LANE_BYTES, _STREAM_LANES)
         )
         self._opening: Lane | None = None
+        self.has_more = False
+        """Whether the last batch ended by its own limits, so that there may be more to send at once."""
         self._events: deque[MachineEvent] = deque()
         self.handshakes = HandshakeCounters()
         """Counters of handshakes; ``snapshot()`` them."""
@@ -85,14 +87,21 @@ class Machine(ABC):
         self._lanes.reset()
         queue = self._queue
         trains = [one(*queue.popleft()) for _ in range(min(len(queue), _MAX_TRAINS))]
+        self.has_more = bool(queue) or not self._collect_trains(trains, now)
+        self._sweep()
+        return trains
+
+    def _collect_trains(self, trains: list[Train], now: float) -> bool:
+        """Add what connections have to send, in turn; whether that is all."""
         for connection in self._senders(now):
-            while self._lanes.left and len(trains) < _MAX_TRAINS:
+            while True:
+                if not self._lanes.left or len(trains) >= _MAX_TRAINS:
+                    return False
                 more = connection.next_trains(now, self._lanes)
                 if not more:
                     break
                 trains += more
-        self._sweep()
-        return trains
+        return True
 
     def data_to_send(self, now: float, limit: int | None = None) -> list[Packet]:
         """Return what is to be sent now, at most ``limit`` packets, most urgent first."""
