@@ -16,6 +16,7 @@ from nodes.cli_options import LogLevelOption, show_version
 from nodes.packages import home
 
 _COMMANDS: Final = {
+    "bench": "nodes.cli_bench",
     "config": "nodes.cli_checks",
     "demo": "nodes.cli_demo",
     "keys": "nodes.cli_keyring",

@@ -1,0 +1,13 @@
+"""What a message costs a drone with a thousand links, beside a drone with one."""
+
+from tests.bench.harness.crowd import cost_per_message
+from tests.bench.harness.model import Case
+
+CASE = Case(
+    name="cost-1000-links-vs-1",
+    what="processor time of a listener's process per message of 1,200 bytes; the same number of messages over all links",
+    unit="us",
+    ours=cost_per_message(1_000),
+    peer=cost_per_message(1),
+    peer_name="one link",
+)

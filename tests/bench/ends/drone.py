@@ -1,0 +1,65 @@
+"""A drone in a process of its own: it holds the links of many remote controllers, and counts what arrives."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter, process_time
+
+import trio
+
+from nodes import Drone
+from specs.registry import Role
+from tests.bench.harness.meter import Meter
+from tests.bench.harness.model import Json, Reading
+from tests.bench.harness.ours import LOOPBACK, OPEN, count, make_key, record_of, stores_of
+from tests.bench.harness.serve import Handler, serve_trio, told
+
+
+def resident_bytes() -> int:
+    """What the system holds in memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@asynccontextmanager
+async def _program(given: Json) -> AsyncIterator[tuple[Json, Handler]]:
+    meter = Meter()
+    cpu = 0.0
+    clients = [make_key() for _ in range(given.get("clients", 1))]
+    key = make_key()
+    stores = await stores_of(key, [record_of(each.public, Role.RC) for each in clients])
+    config = replace(OPEN, **given.get("config", {}))
+    async with Drone(stores, config) as drone, trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            async for link in drone.each_link():
+                nursery.start_soon(count, link, meter)
+
+        async def handle(request: Json) -> Json:
+            nonlocal cpu
+            if request["op"] == "mark":
+                meter.mark()
+                cpu = process_time()
+                return {}
+            if request["op"] == "links":
+                return {"links": len(drone.links)}
+            if request["op"] == "rss":
+                gc.collect()
+                return {"rss": resident_bytes(), "links": len(drone.links)}
+            await meter.settle(request["sent"], trio.sleep)
+            used = process_time() - cpu
+            if request["op"] == "report":
+                return told(meter.per_second(request["sent"]))
+            rate = meter.per_second(request["sent"])  # op "cost": microseconds of this process per message
+            return told(Reading(used * 1e6 / meter.messages, {"messages_per_s": rate.value} | rate.notes))
+
+        nursery.start_soon(serve)
+        where = await drone.listen(LOOPBACK, given.get("carrier", "udp"))
+        privates = [each.private_bytes().hex() for each in clients]
+        yield {"port": where.port, "drone": key.public.hex(), "privates": privates, "at": perf_counter()}, handle
+        nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    serve_trio(_program)

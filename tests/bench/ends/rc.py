@@ -1,0 +1,59 @@
+"""Remote controllers in a process of their own: each makes a link to the drone of ``ends.drone``, and sends."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from itertools import cycle, islice
+from time import perf_counter
+
+from nodes import Endpoint, Link, RemoteController
+from protocols.crypto.fingerprint import key_id_of
+from protocols.crypto.keys import load_static_key
+from specs.registry import Role
+from tests.bench.harness.model import Json
+from tests.bench.harness.ours import OPEN, record_of, send_many, stores_of
+from tests.bench.harness.payload import BURST, MESSAGE_BYTES, messages
+from tests.bench.harness.serve import Handler, serve_trio
+
+
+@asynccontextmanager
+async def _program(given: Json) -> AsyncIterator[tuple[Json, Handler]]:
+    public = bytes.fromhex(given["drone"])
+    where = Endpoint("127.0.0.1", given["port"])
+    config = replace(OPEN, **given.get("config", {}))
+    privates = iter(given["privates"])
+    links: list[Link] = []
+    burst = messages(given.get("size", MESSAGE_BYTES), given.get("burst", BURST))
+    async with AsyncExitStack() as stack:
+
+        async def connect(count: int) -> None:
+            for private in islice(privates, count):
+                key = load_static_key("P256", bytes.fromhex(private))
+                stores = await stores_of(key, [record_of(public, Role.DRONE)])
+                rc = await stack.enter_async_context(RemoteController(stores, config))
+                links.append(await rc.connect(key_id_of("P256", public), where, given.get("carrier", "udp")))
+
+        async def send(seconds: float, least: int) -> int:
+            sent = 0
+            end = perf_counter() + seconds
+            for link in cycle(links):
+                if sent >= least and perf_counter() >= end:
+                    break
+                await send_many(link, burst)
+                sent += len(burst)
+            for link in links:
+                await link.flush()
+            return sent
+
+        async def handle(request: Json) -> Json:
+            if request["op"] == "connect":
+                await connect(request["count"])
+                return {"links": len(links)}
+            return {"sent": await send(request.get("seconds", 0.0), request.get("messages", 0))}
+
+        await connect(given.get("connect", 1))
+        yield {}, handle
+
+
+if __name__ == "__main__":
+    serve_trio(_program)

@@ -1,0 +1,71 @@
+"""Handshakes of ours: at the level of Noise, both ends; and of a whole link over loopback TCP."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from time import perf_counter
+
+
+from protocols.crypto.keys import SystemKeySource
+from protocols.crypto.suites import Suite
+from protocols.link.config import LinkConfig
+from protocols.link.handshake import noise_protocol
+from protocols.noise import HandshakeState
+from specs.registry import HandshakeKind
+from tests.bench.harness.model import Measure, Reading, Side
+from tests.bench.harness.ours import LOOPBACK, OPEN, PAIR_SECRET, paired
+from tests.bench.harness.repeat import repeat
+
+
+def noise_handshakes(suite: Suite) -> Side:
+    """``IKpsk2`` or ``IKhfs+psk2``, as a link runs it: key objects and the parsed name are there, the rest is new."""
+
+    def prepare() -> Callable[[], object]:
+        protocol = noise_protocol(suite, HandshakeKind.SESSION)
+        source = SystemKeySource()
+        mine, theirs = source.dh_key(suite.dh), source.dh_key(suite.dh)
+        public, psks = theirs.public, {2: PAIR_SECRET}
+
+        def step() -> object:
+            first = HandshakeState(protocol, initiator=True, key_source=source, s=mine, rs=public, psks=psks)
+            second = HandshakeState(protocol, initiator=False, key_source=source, s=theirs, psks=psks)
+            second.read_message(first.write_message())
+            first.read_message(second.write_message())
+            return first.split(), second.split()
+
+        return step
+
+    return repeat(prepare)
+
+
+def link_handshakes(suite: Suite, base: LinkConfig = OPEN) -> Side:
+    """``connect`` over TCP until both ends have the link; making and ending the connection included."""
+
+    @asynccontextmanager
+    async def side() -> AsyncIterator[Measure]:
+        async with paired(replace(base, suites=(suite,))) as nodes:
+            where = await nodes.drone.listen(LOOPBACK, "tcp")
+
+            async def once() -> None:
+                link = await nodes.rc.connect(nodes.drone_id, where, "tcp")
+                other = await nodes.drone.next_link()
+                await link.close()
+                await other.wait_down()
+
+            yield per_second(once)
+
+    return side
+
+
+def per_second(once: Callable[[], Awaitable[None]]) -> Measure:
+    """How often something is done in a second, one after the other."""
+
+    async def measure(seconds: float) -> Reading:
+        done = 0
+        start = perf_counter()
+        while (now := perf_counter()) < start + seconds or not done:
+            await once()
+            done += 1
+        return Reading(done / (now - start))
+
+    return measure

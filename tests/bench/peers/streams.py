@@ -1,0 +1,114 @@
+"""trio's streams over loopback TCP, plaintext and TLS 1.3: 64 KiB writes, both ends in one loop; whole handshakes."""
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+import trio
+
+from tests.bench.harness.handshakes import per_second
+from tests.bench.harness.meter import Meter
+from tests.bench.harness.model import Measure, Reading, Side
+from tests.bench.harness.payload import messages
+from tests.bench.peers.certificates import contexts
+
+PLAINTEXT = "trio plaintext TCP"
+TLS = "trio SSLStream, TLS 1.3"
+WRITE_BYTES = 65_536
+RECEIVE_BYTES = 4 * 65_536
+_WRITES = 16
+
+Stream = trio.abc.Stream
+
+
+@asynccontextmanager
+async def tcp_pair() -> AsyncIterator[tuple[trio.SocketStream, trio.SocketStream]]:
+    """A connection, made anew."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        one = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+        other = await listener.accept()
+    async with one, other:
+        yield one, other
+
+
+async def _shake(client: trio.SSLStream[trio.SocketStream], server: trio.SSLStream[trio.SocketStream]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.do_handshake)
+        nursery.start_soon(server.do_handshake)
+
+
+def _tls(
+    pair: tuple[trio.SocketStream, trio.SocketStream], client: ssl.SSLContext, server: ssl.SSLContext
+) -> tuple[trio.SSLStream[trio.SocketStream], trio.SSLStream[trio.SocketStream]]:
+    return (
+        trio.SSLStream(pair[0], client, server_hostname="localhost", https_compatible=True),
+        trio.SSLStream(pair[1], server, server_side=True, https_compatible=True),
+    )
+
+
+def _flow(wrap: Callable[[tuple[trio.SocketStream, trio.SocketStream]], tuple[Stream, Stream]]) -> Side:
+    @asynccontextmanager
+    async def side() -> AsyncIterator[Measure]:
+        meter = Meter()
+        batch = messages(WRITE_BYTES, _WRITES)
+        async with tcp_pair() as pair, trio.open_nursery() as nursery:
+            giving, taking = wrap(pair)
+            if isinstance(giving, trio.SSLStream) and isinstance(taking, trio.SSLStream):
+                await _shake(giving, taking)
+
+            async def count() -> None:
+                while True:
+                    meter.add(1, len(await taking.receive_some(RECEIVE_BYTES)))
+
+            nursery.start_soon(count)
+
+            async def measure(seconds: float) -> Reading:
+                meter.mark()
+                sent = 0
+                start = perf_counter()
+                while perf_counter() < start + seconds:
+                    for write in batch:
+                        await giving.send_all(write)
+                    sent += WRITE_BYTES * _WRITES
+                while meter.bytes < sent:  # noqa: ASYNC110  # the last bytes are on their way
+                    await trio.sleep(0.0005)
+                return meter.gigabits(start)
+
+            yield measure
+            nursery.cancel_scope.cancel()
+
+    return side
+
+
+def plaintext_flow() -> Side:
+    """Gbit/s without encryption."""
+    return _flow(lambda pair: pair)
+
+
+def tls_flow() -> Side:
+    """Gbit/s under TLS 1.3, with the suite that OpenSSL prefers."""
+    client, server = contexts()
+    return _flow(lambda pair: _tls(pair, client, server))
+
+
+def tls_handshakes() -> Side:
+    """TCP connection, and a full TLS 1.3 handshake with mutual P-256 certificates, until both ends have finished."""
+
+    @asynccontextmanager
+    async def side() -> AsyncIterator[Measure]:
+        client, server = contexts()
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listener.socket.getsockname()[1]
+
+        async def once() -> None:
+            one = await trio.open_tcp_stream("127.0.0.1", port)
+            other = await listener.accept()
+            async with one, other:
+                await _shake(*_tls((one, other), client, server))
+
+        async with listener:
+            yield per_second(once)
+
+    return side
