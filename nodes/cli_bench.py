@@ -28,7 +28,9 @@ def _harness() -> Any:  # noqa: ANN401  # a module that is no part of what is in
 @click.command(epilog="Example: aerolink bench --quick --only rtt-vs-trio-plaintext")
 @click.option("--only", multiple=True, metavar="NAME", help="Run this case only; may be given more than once.")
 @click.option("--quick", is_flag=True, help="Fewer and shorter rounds: under 100 s in all.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the results into a file (PNG, SVG).")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the results into a file (PNG, SVG)."
+)
 @click.option("--profile", metavar="NAME", help="Profile our side of a case instead.")
 @click.option("--list", "list_cases", is_flag=True, help="List the cases and what they compare.")
 @common_options
@@ -38,7 +40,8 @@ def bench(
     """Measure Aerolink beside its peers, in the same run.
 
     Each figure is a ratio: ours and the peer in alternating rounds, medians with least and most. A peer that cannot run
-    here is reported as absent. Takes some minutes; leave the machine alone meanwhile. Exit code 1: a case of ours failed.
+    here is reported as absent. It takes some minutes: leave the machine alone meanwhile. Exit code 1: a case of ours
+    failed.
     """
     harness = _harness()
     if list_cases:

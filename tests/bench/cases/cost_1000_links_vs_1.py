@@ -5,7 +5,7 @@ from tests.bench.harness.model import Case
 
 CASE = Case(
     name="cost-1000-links-vs-1",
-    what="processor time of a listener's process per message of 1,200 bytes; the same number of messages over all links",
+    what="processor time of a listener's process per 1,200-byte message; as many messages over one link as over all",
     unit="us",
     ours=cost_per_message(1_000),
     peer=cost_per_message(1),

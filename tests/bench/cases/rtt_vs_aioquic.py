@@ -9,6 +9,6 @@ CASE = Case(
     what="64 bytes there and back over UDP, one at a time, both ends in one loop; median",
     unit="us",
     ours=ours.round_trips(),
-    peer=in_child("tests.bench.peers.quic", kind="round trips"),
+    peer=in_child("tests.bench.peers.quic", {"kind": "round trips"}),
     peer_name="aioquic datagrams",
 )

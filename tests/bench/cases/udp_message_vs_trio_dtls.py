@@ -12,6 +12,7 @@ CASE = Case(
     ours=ours.message_flow(MESSAGE_BYTES),
     peer=dtls.message_flow(),
     peer_name=dtls.NAME,
-    explanation="trio's DTLS sends and receives each datagram through trio's sockets, a task switch each way, and takes "
-    "each through two memory BIOs of pyOpenSSL by calls of Python; ours pays for the loop and the system once per train.",
+    explanation="trio's DTLS sends and receives each datagram through trio's sockets, a task switch each way, and "
+    "takes each through two memory BIOs of pyOpenSSL by calls of Python; ours pays for loop and system once "
+    "per train.",
 )

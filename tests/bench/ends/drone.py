@@ -1,7 +1,7 @@
 """A drone in a process of its own: it holds the links of many remote controllers, and counts what arrives."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def resident_bytes() -> int:
 
 
 @asynccontextmanager
-async def _program(given: Json) -> AsyncIterator[tuple[Json, Handler]]:
+async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     meter = Meter()
     cpu = 0.0
     clients = [make_key() for _ in range(given.get("clients", 1))]
@@ -52,7 +52,7 @@ async def _program(given: Json) -> AsyncIterator[tuple[Json, Handler]]:
             if request["op"] == "report":
                 return told(meter.per_second(request["sent"]))
             rate = meter.per_second(request["sent"])  # op "cost": microseconds of this process per message
-            return told(Reading(used * 1e6 / meter.messages, {"messages_per_s": rate.value} | rate.notes))
+            return told(Reading(used * 1e6 / meter.messages, {"messages_per_s": rate.value, **rate.notes}))
 
         nursery.start_soon(serve)
         where = await drone.listen(LOOPBACK, given.get("carrier", "udp"))

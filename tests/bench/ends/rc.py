@@ -1,6 +1,6 @@
 """Remote controllers in a process of their own: each makes a link to the drone of ``ends.drone``, and sends."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import cycle, islice
@@ -17,7 +17,7 @@ from tests.bench.harness.serve import Handler, serve_trio
 
 
 @asynccontextmanager
-async def _program(given: Json) -> AsyncIterator[tuple[Json, Handler]]:
+async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     public = bytes.fromhex(given["drone"])
     where = Endpoint("127.0.0.1", given["port"])
     config = replace(OPEN, **given.get("config", {}))

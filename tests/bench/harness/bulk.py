@@ -1,7 +1,7 @@
 """Our objects over UDP: Gbit/s from the offer to the confirmed end, and what ``control`` waits meanwhile."""
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Final
@@ -27,7 +27,7 @@ def object_flow(config: LinkConfig = OPEN, carrier: CarrierName = "udp") -> Side
     """One object per round, as large as fits the round; hashed at both ends."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         content = memoryview(bytes(range(256)) * (_LARGEST_BYTES // 256))
         speed = 0.0  # bytes per second, as far as is known
         async with linked(carrier, config) as (giving, taking), trio.open_nursery() as nursery:
@@ -76,7 +76,7 @@ def control_under_bulk(config: LinkConfig = OPEN) -> Side:
     """How long ``control`` takes from ``send_now`` to ``receive``, p99 in ms, while objects fill the same link."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         content = bytes(32 * _MIB)
         delays: list[float] = []
         async with linked("udp", config) as (giving, taking), trio.open_nursery() as nursery:

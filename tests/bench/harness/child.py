@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from subprocess import PIPE
@@ -67,7 +67,7 @@ class Child:
 
 
 @asynccontextmanager
-async def child(module: str, python: Path | str = sys.executable, **arguments: object) -> AsyncIterator[Child]:
+async def child(module: str, arguments: Json, python: Path | str = sys.executable) -> AsyncGenerator[Child]:
     """A process that runs ``module`` until the block ends."""
     command = [str(python), "-m", module, json.dumps(arguments)]
     try:
@@ -96,12 +96,12 @@ def reading(reply: Json) -> Reading:
     return Reading(float(reply["value"]), reply["notes"])
 
 
-def in_child(module: str, python: Path | str = sys.executable, **arguments: object) -> Side:
+def in_child(module: str, arguments: Json, python: Path | str = sys.executable) -> Side:
     """A side that is measured whole in a process of its own."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
-        async with child(module, python, **arguments) as process:
+    async def side() -> AsyncGenerator[Measure]:
+        async with child(module, arguments, python) as process:
 
             async def measure(seconds: float) -> Reading:
                 return reading(await process.ask(seconds=seconds))
@@ -111,17 +111,17 @@ def in_child(module: str, python: Path | str = sys.executable, **arguments: obje
     return side
 
 
-def between(receiver: str, sender: str, **arguments: object) -> Side:
+def between(receiver: str, sender: str, arguments: Json) -> Side:
     """Messages from one process to another; what the receiver says of itself, the sender is told.
 
     The receiver counts: from the first that arrives in a round to the last.
     """
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         async with (
-            child(receiver, **arguments) as taking,
-            child(sender, **(arguments | taking.ready)) as giving,
+            child(receiver, arguments) as taking,
+            child(sender, arguments | taking.ready) as giving,
         ):
 
             async def measure(seconds: float) -> Reading:

@@ -1,6 +1,7 @@
 """What ``aerolink bench`` calls (``nodes/cli_bench.py``)."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
@@ -43,15 +44,11 @@ def _check_plot(plot: Path | None) -> None:
         raise UsageError(f"--plot: the file ends with {', '.join(_SUFFIXES)}")
     if not plot.absolute().parent.is_dir():
         raise ConfigError(f"{plot.parent}: no such folder")
-    try:
-        import matplotlib as _  # noqa: ICN001
-    except ImportError:
-        raise ConfigError("--plot needs matplotlib: `make bench` installs it, or pip install aerolink[bench]") from None
+    if find_spec("matplotlib") is None:
+        raise ConfigError("--plot needs matplotlib: `make bench` installs it, or pip install aerolink[bench]")
 
 
-def measured(
-    only: Sequence[str], *, quick: bool, plot: Path | None, show: bool, plan: Plan | None = None
-) -> Json:
+def measured(only: Sequence[str], *, quick: bool, plot: Path | None, show: bool, plan: Plan | None = None) -> Json:
     """Run, show, draw; return what ``--json`` prints."""
     from tests.bench.harness.report import print_report, progress_of
 

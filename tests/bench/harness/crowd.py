@@ -1,6 +1,6 @@
 """A drone in one process that holds many links of another: what each costs in memory, and what their messages cost."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -20,10 +20,10 @@ _QUIET: Final = {"keepalive_s": 30.0, "dead_after_s": 120.0}
 
 
 @asynccontextmanager
-async def _crowd(links: int, first: int, **arguments: object) -> AsyncIterator[tuple[Child, Child]]:
+async def _crowd(links: int, first: int, burst: int = _BURST) -> AsyncGenerator[tuple[Child, Child]]:
     async with (
-        child(DRONE, clients=links, config=_QUIET, **arguments) as drone,
-        child(RC, connect=first, config=_QUIET, **arguments, **drone.ready) as rc,
+        child(DRONE, {"clients": links, "config": _QUIET}) as drone,
+        child(RC, {"connect": first, "config": _QUIET, "burst": burst} | drone.ready) as rc,
     ):
         yield drone, rc
 
@@ -38,8 +38,8 @@ def cost_per_message(links: int) -> Side:
     """Processor time of the drone's process per message that it delivers, in microseconds; bursts of each link."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
-        async with _crowd(links, links, burst=_BURST) as (drone, rc):
+    async def side() -> AsyncGenerator[Measure]:
+        async with _crowd(links, links) as (drone, rc):
             await _all_there(drone, links)
 
             async def measure(seconds: float) -> Reading:
@@ -57,7 +57,7 @@ def memory_per_link(links: int, before: int = 16) -> Side:
     """Resident bytes that a drone has more for each idle link; the first few links bring what all share."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         async def measure(seconds: float) -> Reading:  # noqa: ARG001  # it takes what it takes
             async with _crowd(links, before) as (drone, rc):
                 await _all_there(drone, before)

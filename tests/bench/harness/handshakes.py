@@ -1,10 +1,9 @@
 """Handshakes of ours: at the level of Noise, both ends; and of a whole link over loopback TCP."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import perf_counter
-
 
 from protocols.crypto.keys import SystemKeySource
 from protocols.crypto.suites import Suite
@@ -42,7 +41,7 @@ def link_handshakes(suite: Suite, base: LinkConfig = OPEN) -> Side:
     """``connect`` over TCP until both ends have the link; making and ending the connection included."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         async with paired(replace(base, suites=(suite,))) as nodes:
             where = await nodes.drone.listen(LOOPBACK, "tcp")
 

@@ -12,8 +12,8 @@ from tests.bench.harness.child import ROOT
 from tests.bench.harness.model import Json
 
 PACKAGES: Final = (
-    "aerolink", "aioquic", "cryptography", "dissononce", "matplotlib", "noiseprotocol", "pymavlink", "pyOpenSSL", "pyzmq",
-    "rich", "trio",
+    "aerolink", "aioquic", "cryptography", "dissononce", "matplotlib", "noiseprotocol", "pymavlink", "pyOpenSSL",
+    "pyzmq", "rich", "trio",
 )  # fmt: skip
 _LIMITS: Final = ("rmem_max", "wmem_max")
 

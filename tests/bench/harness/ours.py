@@ -1,6 +1,6 @@
 """Our side, through the public API only: nodes with stores in memory, paired beforehand, over real loopback sockets."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -55,7 +55,7 @@ class Nodes:
 
 
 @asynccontextmanager
-async def paired(config: LinkConfig = OPEN) -> AsyncIterator[Nodes]:
+async def paired(config: LinkConfig = OPEN) -> AsyncGenerator[Nodes]:
     dh = config.suites[0].dh
     drone_key, rc_key = make_key(dh), make_key(dh)
     drone_stores = await stores_of(drone_key, [record_of(rc_key.public, Role.RC, dh)])
@@ -65,7 +65,7 @@ async def paired(config: LinkConfig = OPEN) -> AsyncIterator[Nodes]:
 
 
 @asynccontextmanager
-async def linked(carrier: CarrierName = "udp", config: LinkConfig = OPEN) -> AsyncIterator[tuple[Link, Link]]:
+async def linked(carrier: CarrierName = "udp", config: LinkConfig = OPEN) -> AsyncGenerator[tuple[Link, Link]]:
     """The remote controller's end, which sends, and the drone's."""
     async with paired(config) as nodes:
         where = await nodes.drone.listen(LOOPBACK, carrier)
@@ -114,7 +114,7 @@ def message_flow(
     """Messages through ``send_many``, both ends in one loop; messages or Gbit per second that were delivered."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         meter = Meter()
         batch = messages(size, burst)
         async with linked(carrier, config) as (giving, taking), trio.open_nursery() as nursery:
@@ -143,7 +143,7 @@ def round_trips(size: int = 64, config: LinkConfig = OPEN) -> Side:
     """One message at a time, there and back through ``send_now`` and ``receive``; the median in microseconds."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         message = SendStream(CHANNEL, bytes(size))
         async with linked("udp", config) as (asking, answering), trio.open_nursery() as nursery:
 

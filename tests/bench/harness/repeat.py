@@ -1,6 +1,6 @@
 """Sides that are one function, called over and over."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
 
@@ -26,7 +26,7 @@ def repeat(prepare: Callable[[], Callable[[], object]], batch: int = 20, each: i
     """A side that prepares a step and repeats it. What ``prepare`` cannot import makes it absent."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         step = prepare()
 
         async def measure(seconds: float) -> Reading:

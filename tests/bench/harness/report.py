@@ -1,6 +1,6 @@
 """A run for people: a table that grows while it runs, in rich."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -78,7 +78,7 @@ def print_report(report: Report, console: Console) -> None:
 
 
 @contextmanager
-def progress_of(total: int, console: Console) -> Iterator[Tell]:
+def progress_of(total: int, console: Console) -> Generator[Tell]:
     """A bar of the cases; it moves when a case says something, and has no thread of its own."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:

@@ -70,6 +70,10 @@ async def _warm_up(peer: Measure | None, seconds: float, outcome: Outcome) -> Me
     return peer
 
 
+def _say_nothing(_: str) -> None:
+    """Points are told of one by one."""
+
+
 async def sweep(plan: Sweep, effort: Effort, tell: Tell) -> Json:
     """Measure every point of a sweep."""
     points: list[Json] = []
@@ -84,7 +88,8 @@ async def sweep(plan: Sweep, effort: Effort, tell: Tell) -> Json:
             length=plan.length,
             max_rounds=plan.max_rounds,
         )
-        outcome = await contest(case, effort, lambda line, x=x: tell(f"{x} {plan.x_unit}: {line}"))
+        tell(f"{x} {plan.x_unit}")
+        outcome = await contest(case, effort, _say_nothing)
         entry = outcome.as_dict(case, None)
         points.append({"x": x, "ours": entry["ours"], "peer": entry["peer"], "ratio": entry["ratio"]})
         absent = outcome.absent or absent

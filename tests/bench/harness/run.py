@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from subprocess import DEVNULL, PIPE
 from typing import Final
@@ -132,10 +133,8 @@ async def _end(process: trio.Process) -> None:
     await process.stdin.aclose()
     with trio.move_on_after(1.0):
         await process.wait()
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     await process.wait()
     await process.stdout.aclose()
 

@@ -1,6 +1,6 @@
 """Certificates for the peers that need them: P-256, self-signed, made when they are asked for."""
 
-import datetime
+import datetime as dt
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def certified(name: str = "localhost") -> Certified:
     """Make a key and a certificate for it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     alternative = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))])
     certificate = (
         x509.CertificateBuilder()
@@ -43,8 +43,8 @@ def certified(name: str = "localhost") -> Certified:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(alternative, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

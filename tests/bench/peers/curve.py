@@ -4,7 +4,7 @@ Its input and output threads seal and open; Python only hands messages over.
 """
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, Final
@@ -41,7 +41,7 @@ def _receive(socket: Any, meter: Meter, done: threading.Event) -> None:
 
 
 @asynccontextmanager
-async def _pull(context: Any) -> AsyncIterator[tuple[Json, Handler]]:
+async def _pull(context: Any) -> AsyncGenerator[tuple[Json, Handler]]:
     public, secret = zmq.curve_keypair()
     socket: Any = context.socket(zmq.PULL)
     socket.curve_server = True
@@ -71,7 +71,7 @@ async def _pull(context: Any) -> AsyncIterator[tuple[Json, Handler]]:
 
 
 @asynccontextmanager
-async def _push(context: Any, given: Json) -> AsyncIterator[tuple[Json, Handler]]:
+async def _push(context: Any, given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     public, secret = zmq.curve_keypair()
     socket: Any = context.socket(zmq.PUSH)
     socket.curve_serverkey = given["key"].encode()
@@ -94,7 +94,7 @@ async def _push(context: Any, given: Json) -> AsyncIterator[tuple[Json, Handler]
 
 
 @asynccontextmanager
-async def _program(given: Json) -> AsyncIterator[tuple[Json, Handler]]:
+async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     context: Any = zmq.Context()
     async with _push(context, given) if "port" in given else _pull(context) as end:
         yield end

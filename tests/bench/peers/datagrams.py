@@ -1,7 +1,7 @@
 """trio's own sockets, plaintext: connected UDP, one await per datagram each way, both ends in one loop."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from time import perf_counter
 
@@ -27,7 +27,7 @@ async def _bound() -> trio.socket.SocketType:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[trio.socket.SocketType, trio.socket.SocketType]]:
+async def connected() -> AsyncGenerator[tuple[trio.socket.SocketType, trio.socket.SocketType]]:
     """Two UDP sockets that know each other."""
     with await _bound() as one, await _bound() as other:
         await one.connect(other.getsockname())
@@ -40,7 +40,7 @@ def message_flow(size: int = MESSAGE_BYTES) -> Side:
     size = min(size, _MOST_BYTES)
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         meter = Meter()
         batch = messages(size)
         async with connected() as (giving, taking), trio.open_nursery() as nursery:
@@ -72,7 +72,7 @@ def round_trips(size: int = 64) -> Side:
     """The median round trip in microseconds, one at a time."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         message = bytes(size)
         async with connected() as (asking, answering), trio.open_nursery() as nursery:
 

@@ -14,7 +14,7 @@ PYTHON: Final = ROOT / ".venv" / ".bench-dtls" / "bin" / "python"
 def message_flow(python: Path = PYTHON) -> Side:
     """Messages per second; absent without its environment."""
     if python.exists():
-        return in_child("tests.bench.peers.trio_dtls", python)
+        return in_child("tests.bench.peers.trio_dtls", {}, python)
 
     def side() -> AbstractAsyncContextManager[Measure]:
         raise AbsentError("its environment is not there: `make bench` makes it (trio's DTLS needs pyOpenSSL 24.2.1)")

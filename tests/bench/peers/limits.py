@@ -3,7 +3,7 @@
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Final
@@ -93,7 +93,7 @@ def sockets(*, segmented: bool, size: int = MESSAGE_BYTES) -> Side:
     """Messages per second from one socket to another in one loop, without waiting; each is a ``bytes`` at the end."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         giving, taking = _pair()
         with giving, taking:
             batch = messages(size, _TRAIN)

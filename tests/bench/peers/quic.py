@@ -6,12 +6,13 @@ stream, go before each ``transmit``; in flight is what keeps it busy without los
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from time import perf_counter
 from typing import Any, Final
 
-from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import DatagramFrameReceived, QuicEvent, StreamDataReceived
 
@@ -62,8 +63,10 @@ def _configurations() -> tuple[QuicConfiguration, QuicConfiguration]:
 
 
 @asynccontextmanager
-async def _ends(take: Callable[[_End, QuicEvent], None]) -> AsyncIterator[_End]:
+async def _ends(take: Callable[[_End, QuicEvent], None]) -> AsyncGenerator[_End]:
     """A client whose server gives what arrives to ``take``."""
+    asyncio_api: tuple[Any, Any] = import_module("aioquic.asyncio.client"), import_module("aioquic.asyncio.server")
+    connect, serve = asyncio_api[0].connect, asyncio_api[1].serve
     client_configuration, server_configuration = _configurations()
 
     def accept(*args: Any, **options: Any) -> _End:
@@ -71,9 +74,8 @@ async def _ends(take: Callable[[_End, QuicEvent], None]) -> AsyncIterator[_End]:
         end.take = take
         return end
 
-    server = await serve("127.0.0.1", 0, configuration=server_configuration, create_protocol=accept)
-    transport: Any = vars(server)["_transport"]
-    port = transport.get_extra_info("sockname")[1]
+    server: Any = await serve("127.0.0.1", 0, configuration=server_configuration, create_protocol=accept)
+    port: int = vars(server)["_transport"].get_extra_info("sockname")[1]
     try:
         async with connect("127.0.0.1", port, configuration=client_configuration, create_protocol=_End) as client:
             assert isinstance(client, _End)
@@ -87,7 +89,7 @@ async def _turn() -> None:
 
 
 @asynccontextmanager
-async def _datagrams() -> AsyncIterator[Measure]:
+async def _datagrams() -> AsyncGenerator[Measure]:
     meter = Meter()
     batch = messages(MESSAGE_BYTES, _BATCH)
 
@@ -117,7 +119,7 @@ async def _datagrams() -> AsyncIterator[Measure]:
 
 
 @asynccontextmanager
-async def _stream() -> AsyncIterator[Measure]:
+async def _stream() -> AsyncGenerator[Measure]:
     meter = Meter()
     (data,) = messages(_WRITE_BYTES, 1)
 
@@ -138,7 +140,7 @@ async def _stream() -> AsyncIterator[Measure]:
                     client.transmit()
                     sent += len(data)
                 await _turn()
-            while meter.bytes < sent:  # noqa: ASYNC110
+            while meter.bytes < sent:
                 await _turn()
             return meter.gigabits(start)
 
@@ -146,7 +148,7 @@ async def _stream() -> AsyncIterator[Measure]:
 
 
 @asynccontextmanager
-async def _round_trips() -> AsyncIterator[Measure]:
+async def _round_trips() -> AsyncGenerator[Measure]:
     arrived = asyncio.Event()
 
     def echo(end: _End, event: QuicEvent) -> None:
@@ -181,7 +183,7 @@ _KINDS: Final = {"datagrams": _datagrams, "stream": _stream, "round trips": _rou
 
 
 @asynccontextmanager
-async def _program(given: Json) -> AsyncIterator[tuple[Json, Handler]]:
+async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     async with _KINDS[given["kind"]]() as measure:
         yield {}, ask_of(measure)
 

@@ -1,9 +1,10 @@
 """trio's streams over loopback TCP, plaintext and TLS 1.3: 64 KiB writes, both ends in one loop; whole handshakes."""
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
+from typing import TypeVar
 
 import trio
 
@@ -19,11 +20,13 @@ WRITE_BYTES = 65_536
 RECEIVE_BYTES = 4 * 65_536
 _WRITES = 16
 
-Stream = trio.abc.Stream
+Pair = tuple[trio.SocketStream, trio.SocketStream]
+TlsStream = trio.SSLStream[trio.SocketStream]
+S = TypeVar("S", bound=trio.abc.Stream)
 
 
 @asynccontextmanager
-async def tcp_pair() -> AsyncIterator[tuple[trio.SocketStream, trio.SocketStream]]:
+async def tcp_pair() -> AsyncGenerator[Pair]:
     """A connection, made anew."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
@@ -33,30 +36,31 @@ async def tcp_pair() -> AsyncIterator[tuple[trio.SocketStream, trio.SocketStream
         yield one, other
 
 
-async def _shake(client: trio.SSLStream[trio.SocketStream], server: trio.SSLStream[trio.SocketStream]) -> None:
+async def _is_ready(one: trio.SocketStream, other: trio.SocketStream) -> None:
+    """Plaintext needs no handshake."""
+
+
+async def _shake(client: TlsStream, server: TlsStream) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.do_handshake)
         nursery.start_soon(server.do_handshake)
 
 
-def _tls(
-    pair: tuple[trio.SocketStream, trio.SocketStream], client: ssl.SSLContext, server: ssl.SSLContext
-) -> tuple[trio.SSLStream[trio.SocketStream], trio.SSLStream[trio.SocketStream]]:
+def _tls(pair: Pair, client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[TlsStream, TlsStream]:
     return (
         trio.SSLStream(pair[0], client, server_hostname="localhost", https_compatible=True),
         trio.SSLStream(pair[1], server, server_side=True, https_compatible=True),
     )
 
 
-def _flow(wrap: Callable[[tuple[trio.SocketStream, trio.SocketStream]], tuple[Stream, Stream]]) -> Side:
+def _flow(wrap: Callable[[Pair], tuple[S, S]], ready: Callable[[S, S], Awaitable[object]]) -> Side:
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         meter = Meter()
         batch = messages(WRITE_BYTES, _WRITES)
         async with tcp_pair() as pair, trio.open_nursery() as nursery:
             giving, taking = wrap(pair)
-            if isinstance(giving, trio.SSLStream) and isinstance(taking, trio.SSLStream):
-                await _shake(giving, taking)
+            await ready(giving, taking)
 
             async def count() -> None:
                 while True:
@@ -84,20 +88,20 @@ def _flow(wrap: Callable[[tuple[trio.SocketStream, trio.SocketStream]], tuple[St
 
 def plaintext_flow() -> Side:
     """Gbit/s without encryption."""
-    return _flow(lambda pair: pair)
+    return _flow(lambda pair: pair, _is_ready)
 
 
 def tls_flow() -> Side:
     """Gbit/s under TLS 1.3, with the suite that OpenSSL prefers."""
     client, server = contexts()
-    return _flow(lambda pair: _tls(pair, client, server))
+    return _flow(lambda pair: _tls(pair, client, server), _shake)
 
 
 def tls_handshakes() -> Side:
     """TCP connection, and a full TLS 1.3 handshake with mutual P-256 certificates, until both ends have finished."""
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[Measure]:
+    async def side() -> AsyncGenerator[Measure]:
         client, server = contexts()
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]

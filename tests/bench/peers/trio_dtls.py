@@ -1,6 +1,6 @@
 """trio's DTLS, in an environment with the pyOpenSSL that it works with (``make bench`` makes it). Own process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from time import perf_counter
@@ -23,7 +23,7 @@ async def _endpoint() -> trio.DTLSEndpoint:
 
 
 @asynccontextmanager
-async def _flow() -> AsyncIterator[Measure]:
+async def _flow() -> AsyncGenerator[Measure]:
     from OpenSSL import SSL, crypto
 
     own = certified()
@@ -60,7 +60,7 @@ async def _flow() -> AsyncIterator[Measure]:
 
 
 @asynccontextmanager
-async def _program(_: Json) -> AsyncIterator[tuple[Json, Handler]]:
+async def _program(_: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     async with _flow() as measure:
         yield {"pyOpenSSL": version("pyOpenSSL")}, ask_of(measure)
 
