@@ -1,15 +1,17 @@
 # make demo    two nodes pair, authenticate and stream a flight; installs only what that needs
 # make test    the test suite with coverage
 # make check   lint, format, types, the import law
+# make bench   the benchmark beside its peers (minutes); ARGS="--quick --json"
 # make lock    pin the newest versions anew (needs the index)
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+ARGS ?=
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo test check lock format clean
+.PHONY: help demo test check bench lock format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -24,8 +26,19 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.run
+	$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+# The checks read the benchmark too, so they need what it imports.
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.bench
 	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# trio's DTLS works with an older pyOpenSSL than aioquic wants.
+$(VENV)/.bench-dtls/.done: requirements/bench-dtls.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/.bench-dtls
+	$(VENV)/.bench-dtls/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench-dtls.txt
 	@touch $@
 
 demo: $(VENV)/.run
@@ -45,13 +58,15 @@ check: $(VENV)/.dev
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
+bench: $(VENV)/.bench $(VENV)/.bench-dtls/.done
+	$(BIN)/aerolink bench $(ARGS)
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 lock: $(VENV)/.dev
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements/run.in -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+	set -e; for name in run dev bench bench-dtls; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
 
 clean:
 	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist

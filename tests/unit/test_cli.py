@@ -15,6 +15,7 @@ from protocols.crypto.suites import SUITES
 
 COMMANDS = (
     (),
+    ("bench",),
     ("demo",),
     ("pair",),
     ("vectors",),

@@ -9,5 +9,6 @@ CASE = Case(
     unit="bytes",
     ours=memory_per_link(1_000),
     max_rounds=3,
+    quick_rounds=1,
     warm_up=False,
 )

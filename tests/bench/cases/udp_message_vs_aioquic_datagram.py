@@ -14,6 +14,6 @@ CASE = Case(
     peer_name="aioquic datagrams",
     explanation="aioquic builds, protects and parses each packet by Python code of some 150 microseconds: frames and "
     "variable-length integers through a Buffer object, header protection, acknowledgements, loss detection and "
-    "congestion control per packet, one sendto and one callback each. Ours acknowledges nothing of a stream class, has headers of "
-    "fixed layout, and pays for Python and the system once per train of datagrams.",
+    "congestion control per packet, one sendto and one callback each. Ours acknowledges nothing of a stream class, has "
+    "headers of fixed layout, and pays for Python and the system once per train of datagrams.",
 )

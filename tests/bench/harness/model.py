@@ -71,6 +71,8 @@ class Case:
     """Rounds are this many times as long as others."""
     max_rounds: int = 99
     """Where further rounds tell nothing new, or cost too much."""
+    quick_rounds: int = 99
+    """The same for a quick run."""
     warm_up: bool = True
     """Whether a round that does not count goes before."""
 

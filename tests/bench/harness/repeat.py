@@ -1,4 +1,4 @@
-"""Sides that are one function, called over and over."""
+"""Sides that are one function, called over and over; and sides seen from their cost."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -33,5 +33,21 @@ def repeat(prepare: Callable[[], Callable[[], object]], batch: int = 20, each: i
             return await per_second(step, seconds, batch, each)
 
         yield measure
+
+    return side
+
+
+def cost_of(per_second_of: Side, unit_per_s: float = 1e9) -> Side:
+    """Turn a rate into what one of them takes, in nanoseconds unless told otherwise."""
+
+    @asynccontextmanager
+    async def side() -> AsyncGenerator[Measure]:
+        async with per_second_of() as rate:
+
+            async def measure(seconds: float) -> Reading:
+                found = await rate(seconds)
+                return Reading(unit_per_s / found.value, found.notes)
+
+            yield measure
 
     return side

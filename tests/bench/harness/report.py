@@ -1,8 +1,9 @@
 """A run for people: a table that grows while it runs, in rich."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -43,24 +44,29 @@ def verdict(entry: Json) -> str:
     return "[green]met" if entry["met"] else "[red]not met"
 
 
+def _rows(entry: Json) -> Iterator[tuple[str, ...]]:
+    target = f"{entry['targets_sense']} {entry['target']:g}" if "target" in entry else ""
+    title = f"{entry['name']}\n[dim]{entry.get('unit', '')}"
+    peer = f"{spread(entry, 'peer')}\n[dim]{entry['peer_name'] or ''}"
+    yield title, spread(entry, "ours"), peer, _ratio(entry), target, verdict(entry)
+    for point in entry.get("points", ()):
+        at = f"  {point['x']} {entry['x_unit']}"
+        yield at, number(point["ours"]), number(point["peer"]), _ratio(point), "", ""
+
+
+def _ratio(entry: Json) -> str:
+    return "" if entry["ratio"] is None else f"{entry['ratio']:.3g}"
+
+
 def table_of(title: str, entries: list[Json]) -> Table:
     """The table of figures, or of further measurements."""
-    table = Table(title=title, title_justify="left")
-    for heading in ("name", "unit", "ours", "peer", "", "ratio", "target", ""):
-        table.add_column(heading)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    for heading in ("name", "ours", "peer", "ratio", "target", ""):
+        left = heading in {"name", ""}
+        table.add_column(heading, justify="left" if left else "right", no_wrap=heading == "name", overflow="fold")
     for entry in entries:
-        target = f"{entry['targets_sense']} {entry['target']:g}" if "target" in entry else ""
-        ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.3g}"
-        table.add_row(
-            entry["name"], entry.get("unit", ""), spread(entry, "ours"), spread(entry, "peer"),
-            entry["peer_name"] or "", ratio, target, verdict(entry),
-        )  # fmt: skip
-        for point in entry.get("points", ()):
-            at = f"  {point['x']} {entry['x_unit']}"
-            ratio = "" if point["ratio"] is None else f"{point['ratio']:.3g}"
-            table.add_row(at, "", number(point["ours"]), number(point["peer"]), "", ratio, "", "")
-        if "explanation" in entry:
-            table.add_row("", "", f"[dim]{entry['explanation']}", "", "", "", "", "")
+        for row in _rows(entry):
+            table.add_row(*row)
     return table
 
 
@@ -70,6 +76,9 @@ def print_report(report: Report, console: Console) -> None:
         console.print(table_of("Figures", report.figures))
     if report.more:
         console.print(table_of("More", report.more))
+    for entry in report.figures + report.more:
+        if "explanation" in entry:
+            console.print(f"[bold]{entry['name']}[/]: {entry['explanation']}")
     about = report.machine
     packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items() if number)
     console.print(f"{about['processor']}, {about['cores']} cores; {about['kernel']}; {about['python']}; {packages}")

@@ -38,7 +38,7 @@ async def contest(case: Case, effort: Effort, tell: Tell) -> Outcome:
             peer = await _warm_up(peer, max(_MIN_WARM_UP_S, seconds / 3), outcome)
         mine: list[Reading] = []
         theirs: list[Reading] = []
-        rounds = min(effort.rounds, case.max_rounds)
+        rounds = min(effort.rounds, case.quick_rounds if effort == QUICK else case.max_rounds)
         for number in range(rounds):
             tell(f"round {number + 1} of {rounds}")
             mine.append(await ours(seconds))

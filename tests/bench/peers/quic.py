@@ -62,6 +62,11 @@ def _configurations() -> tuple[QuicConfiguration, QuicConfiguration]:
     return client, server
 
 
+def _port_of(server: Any) -> int:
+    transport: Any = getattr(server, "_transport")  # noqa: B009  # it has no other way to tell
+    return int(transport.get_extra_info("sockname")[1])
+
+
 @asynccontextmanager
 async def _ends(take: Callable[[_End, QuicEvent], None]) -> AsyncGenerator[_End]:
     """A client whose server gives what arrives to ``take``."""
@@ -75,7 +80,7 @@ async def _ends(take: Callable[[_End, QuicEvent], None]) -> AsyncGenerator[_End]
         return end
 
     server: Any = await serve("127.0.0.1", 0, configuration=server_configuration, create_protocol=accept)
-    port: int = vars(server)["_transport"].get_extra_info("sockname")[1]
+    port = _port_of(server)
     try:
         async with connect("127.0.0.1", port, configuration=client_configuration, create_protocol=_End) as client:
             assert isinstance(client, _End)
