@@ -44,7 +44,7 @@ def _check_plot(plot: Path | None) -> None:
         raise UsageError(f"--plot: the file ends with {', '.join(_SUFFIXES)}")
     if not plot.absolute().parent.is_dir():
         raise ConfigError(f"{plot.parent}: no such folder")
-    if find_spec("matplotlib") is None:
+    if not find_spec("matplotlib"):
         raise ConfigError("--plot needs matplotlib: `make bench` installs it, or pip install aerolink[bench]")
 
 
