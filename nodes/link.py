@@ -342,7 +342,7 @@ class Link:
         now = trio.current_time()
         if self._full:
             self._full &= {key for key, each in self._incoming.items() if each.is_full}
-        while (event := self._connection.channels.next_event(now, self._held())) is not None:
+        while (event := self._connection.next_message(now, self._held())) is not None:
             taken = True
             self._route(event)
         self._writable.set()

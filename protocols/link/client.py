@@ -365,6 +365,7 @@ class Client(Machine):
             address=self._address,
             entropy=self._entropy,
             emit=self._emit_for,
+            wake=self._schedule.touch,
             now=now,
         )
         self._connection = connection

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import ClassVar, Final
 
 from protocols import codec
-from protocols.channels import HANDLED_TYPES, Channels
+from protocols.channels import HANDLED_TYPES, NOTHING_HELD, Channels, Held
 from protocols.crypto.suites import Suite
 from protocols.errors import (
     DecryptError,
@@ -83,9 +83,13 @@ class Connection:
         rivals: tuple[Address, ...] = (),
         entropy: Callable[[int], bytes],
         emit: Callable[["Connection", Event], None],
+        wake: Callable[["Connection"], object],
         now: float,
     ) -> None:
-        """``rivals``: other addresses that sent the same initiation or its proof; challenges decide (LK-83)."""
+        """``rivals``: other addresses that sent the same initiation or its proof; challenges decide (LK-83).
+
+        ``wake`` is told of everything that may have changed what there is to send, to take, or to wait for.
+        """
         self.key_id: Final = key_id
         """The peer."""
         self.role: Final = role
@@ -100,6 +104,7 @@ class Connection:
         """When the link came up."""
         self._config = config
         self._emit = emit
+        self._wake = wake
         self._log = LinkLog(key_id)
         self._state = ConnectionState.OPEN
         self._current = session
@@ -150,11 +155,19 @@ class Connection:
         """
         if self._state is not ConnectionState.OPEN:
             raise UsageError("the link is down")
-        return self._channels.send(message, now)
+        number = self._channels.send(message, now)
+        self._wake(self)
+        return number
 
-    def next_message(self) -> ChannelEvent | None:
-        """Return the next message that arrived, or None. Taking it makes room: a slow reader slows the sender."""
-        return self._channels.next_event()
+    def next_message(self, now: float = float("-inf"), held: Held = NOTHING_HELD) -> ChannelEvent | None:
+        """Return the next message that arrived, or None. Taking it makes room: a slow reader slows the sender.
+
+        ``now`` and ``held``: see :meth:`Channels.next_event <protocols.channels.mux.Channels.next_event>`.
+        """
+        event = self._channels.next_event(now, held)
+        if event is not None:
+            self._wake(self)
+        return event
 
     def close(self, code: CloseCode = CloseCode.NORMAL, reason: DownReason = DownReason.CLOSED) -> None:
         """Say goodbye with an authenticated close; nothing else is sent after it (LK-84)."""
@@ -165,7 +178,7 @@ class Connection:
             return
         self._state = advance(CONNECTION, self._state, ConnectionEvent.CLOSE)
         self._urgent.clear()
-        self._urgent.append((codec.build(inner.CLOSE, inner.Close(code)), None))
+        self._queue(codec.build(inner.CLOSE, inner.Close(code)))
         self._emit(self, LinkDown(reason, code if reason is DownReason.PROTOCOL else None))
 
     def stats(self) -> LinkStats:
@@ -211,6 +224,7 @@ class Connection:
         self._previous_until_s = now + OLD_KEY_RECEIVES_S if self._path else None
         self.rekey_requested = False  # a request that crossed this handshake asked for what is done
         self._counters.rekeys += 1
+        self._wake(self)
         self._emit(self, Rekeyed(self._counters.rekeys))
         return dropped
 
@@ -236,6 +250,7 @@ class Connection:
         self, session: Session, frame: bytes, packet: Bytes, address: Address | None, now: float
     ) -> None:
         """Act on the inner frame of a packet that opened: authentic, but perhaps not well-formed."""
+        self._wake(self)
         self._liveness.heard(now)
         self._counters.packets_received += 1
         self._counters.bytes_received += len(packet)
@@ -259,6 +274,7 @@ class Connection:
         frames = session.open_run_untrusted(train.data, train.segment_bytes, counters, lane)
         if frames is None:
             return False
+        self._wake(self)
         self._liveness.heard(now)
         self._counters.packets_received += len(frames)
         self._counters.bytes_received += len(train.data)
@@ -287,6 +303,7 @@ class Connection:
             self._emit(self, LinkDown(reason, code, hint))
         self._state = advance(CONNECTION, self._state, ConnectionEvent.END)
         self._urgent.clear()
+        self._wake(self)
 
     def next_packet(self, now: float) -> Packet | None:
         """Return the next sealed packet, in priority order; None when nothing may be sent now."""
@@ -299,6 +316,7 @@ class Connection:
         if waiting is None:
             return None
         frame, where = waiting
+        self._wake(self)  # there may be more; and what leaves begins to wait for its answer
         packet = self._current.seal(frame)
         self._counters.packets_sent += 1
         self._counters.bytes_sent += len(packet)
@@ -321,6 +339,7 @@ class Connection:
         frames = self._channels.next_frames(now, limit, self._run_bytes)
         if not frames:
             return []
+        self._wake(self)
         trains = list(session.seal_trains(frames, lanes, self.address))
         self._counters.packets_sent += len(frames)
         self._counters.bytes_sent += sum(len(train.data) for train in trains)
@@ -385,6 +404,7 @@ class Connection:
         """Do what time asks for."""
         if self._state is not ConnectionState.OPEN:
             return
+        self._wake(self)
         if self._liveness.is_dead(now):
             self.end(DownReason.TIMEOUT)
             return
@@ -432,6 +452,7 @@ class Connection:
         if self._path is None or address is None or session is not self._current or not self._path.is_validating:
             return
         if isinstance(session, DatagramSession) and session.is_recent_copy_untrusted(packet):
+            self._wake(self)
             rtt_s = self._channels.rtt_s
             self._queue_probes(self._path.on_genuine(address, len(packet), now, newest=True, rtt_s=rtt_s))
 
@@ -510,6 +531,7 @@ class Connection:
     def _queue(self, frame: bytes, address: Address | None = None) -> None:
         if len(self._urgent) < _MAX_URGENT:
             self._urgent.append((frame, address))
+            self._wake(self)
 
     def _queue_probes(self, probes: list[Probe]) -> None:
         for probe in probes:

@@ -72,7 +72,7 @@ class Listener(ServerMachine):
         self._by_index: dict[int, tuple[Connection, Session]] = {}
         self._indices: dict[Connection, tuple[int, ...]] = {}
         self._connections: dict[bytes, Connection] = {}
-        self._leaving: list[Connection] = []
+        self._leaving: set[Connection] = set()
 
     # --- the pump's calls -----------------------------------------------------------------------
 
@@ -86,9 +86,6 @@ class Listener(ServerMachine):
         except PeerError:
             self.handshakes.malformed += 1
 
-    def _senders(self, now: float) -> Iterable[Connection]:  # noqa: ARG002
-        return (*self._leaving, *self._connections.values())
-
     def _session_of_index(self, index: int) -> tuple[Connection, Session] | None:
         return self._by_index.get(index)
 
@@ -96,17 +93,14 @@ class Listener(ServerMachine):
         return (*self._connections.values(), *self._leaving)
 
     def next_deadline(self) -> float | None:
-        deadlines = (connection.next_deadline() for connection in self._connections.values())
-        return earliest(self._responder.next_deadline(), *deadlines)
+        return earliest(self._responder.next_deadline(), self._schedule.next_deadline())
 
     def handle_deadline(self, now: float) -> None:
         self._responder.handle_deadline(now)
-        for connection in self._connections.values():
-            due = connection.next_deadline()
-            if due is not None and due <= now:
-                connection.handle_deadline(now)
-                self._index(connection)
-        self._sweep()
+        for connection in self._schedule.take_due(now):
+            connection.handle_deadline(now)
+            self._index(connection)
+            self._quiet(connection)
 
     @property
     def is_over(self) -> bool:
@@ -272,7 +266,7 @@ class Listener(ServerMachine):
         connection = self._new_connection(pending, session, address, now)
         if known is not None:
             self._replace((known,), connection)
-            self._leaving.append(known)
+            self._leaving.add(known)
             self._unindex(known)
         self._connections[pending.key_id] = connection
         self._index(connection)
@@ -289,12 +283,15 @@ class Listener(ServerMachine):
         for index in self._indices.pop(connection, ()):
             del self._by_index[index]
 
-    def _sweep(self) -> None:
-        """Forget connections that are over; whoever holds one may still take its messages."""
-        for connection in [each for each in self._connections.values() if each.is_down]:
+    def _quiet(self, connection: Connection) -> None:
+        """Forget a connection that is over; whoever holds it may still take its messages."""
+        if not connection.is_down:
+            return
+        if self._connections.get(connection.key_id) is connection:
             del self._connections[connection.key_id]
             self._unindex(connection)
-        self._leaving = [each for each in self._leaving if not each.is_down]
+        self._leaving.discard(connection)
+        self._schedule.forget(connection)
 
     def _index_taken(self, index: int) -> bool:
         return index in self._by_index or super()._index_taken(index)

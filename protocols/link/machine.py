@@ -19,6 +19,7 @@ from protocols.link import batch
 from protocols.link.batch import Lane, Lanes
 from protocols.link.connection import Connection, Packet
 from protocols.link.log import LinkLog
+from protocols.link.schedule import Schedule
 from protocols.link.session import Session
 from protocols.link.stats import HandshakeCounters
 from protocols.link.train import Bytes, Train, one
@@ -50,6 +51,7 @@ class Machine(ABC):
         self.has_more = False
         """Whether the last batch ended by its own limits, so that there may be more to send at once."""
         self._events: deque[MachineEvent] = deque()
+        self._schedule: Schedule[Connection] = Schedule()
         self.handshakes = HandshakeCounters()
         """Counters of handshakes; ``snapshot()`` them."""
         self._log = LinkLog()
@@ -88,46 +90,47 @@ class Machine(ABC):
         queue = self._queue
         trains = [one(*queue.popleft()) for _ in range(min(len(queue), _MAX_TRAINS))]
         self.has_more = bool(queue) or not self._collect_trains(trains, now)
-        self._sweep()
         return trains
 
     def _collect_trains(self, trains: list[Train], now: float) -> bool:
-        """Add what connections have to send, in turn; whether that is all."""
-        for connection in self._senders(now):
-            while True:
-                if not self._lanes.left or len(trains) >= _MAX_TRAINS:
-                    return False
-                more = connection.next_trains(now, self._lanes)
-                if not more:
-                    break
+        """Add what connections have to send, each in its turn; whether that is all."""
+        while self._lanes.left and len(trains) < _MAX_TRAINS:
+            connection = self._schedule.next_ready()
+            if connection is None:
+                return True
+            more = connection.next_trains(now, self._lanes)
+            if more:
                 trains += more
-        return True
+            else:
+                self._quiet(connection)
+        return False
 
     def data_to_send(self, now: float, limit: int | None = None) -> list[Packet]:
         """Return what is to be sent now, at most ``limit`` packets, most urgent first."""
         self._log.watch(self.handshakes, now)
-        packets = list(islice(self._packets(now), limit))
-        self._sweep()
-        return packets
+        return list(islice(self._packets(now), limit))
 
     def _packets(self, now: float) -> Iterator[Packet]:
         while self._queue:
             yield self._queue.popleft()
-        for connection in self._senders(now):
-            while (packet := connection.next_packet(now)) is not None:
+        while (connection := self._schedule.next_ready()) is not None:
+            packet = connection.next_packet(now)
+            if packet is not None:
                 yield packet
+            else:
+                self._quiet(connection)
+
+    def take_active(self) -> list[Connection]:
+        """Return the connections that something happened to since the last call: they may have messages, or room."""
+        return self._schedule.take_news()
 
     @property
     @abstractmethod
     def _queue(self) -> deque[Packet]:
         """What the machine itself has to send: handshakes, before all connections."""
 
-    def _senders(self, now: float) -> Iterable[Connection]:  # noqa: ARG002  # a listener has more to choose from
-        """Return the connections that may have something to send."""
-        return self.connections()
-
-    def _sweep(self) -> None:  # noqa: B027  # most machines have nothing to forget
-        """Forget what sending has ended."""
+    def _quiet(self, connection: Connection) -> None:  # noqa: B027  # most machines have nothing to forget
+        """Note that a connection has nothing to send now, perhaps because it is over."""
 
     def _run_untrusted(self, train: Train, now: float) -> bool:
         """Take a train whose datagrams are all for one session, in order and genuine; False, and nothing changed."""
