@@ -74,6 +74,10 @@ class CounterStore(Protocol):
         ...
 
 
+class Interrupted(Exception):  # noqa: N818  # no error: it ends a wait
+    """A pending ``receive`` ended because somebody asked for it; nothing was lost."""
+
+
 class Carrier(Protocol):
     """Bytes in, bytes out: UDP, TCP, TLS or a relay channel."""
 
@@ -99,6 +103,10 @@ class Carrier(Protocol):
 
     async def send(self, trains: Sequence[Train]) -> None:
         """Send all of it, and wait for room where there is none; at least one checkpoint. One task at a time."""
+        ...
+
+    def interrupt(self) -> None:
+        """End a pending ``receive`` with :class:`Interrupted`; nothing else is touched."""
         ...
 
     async def aclose(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from nodes.feeder import Feeder
 from nodes.ports import Carrier
 from nodes.wakeup import Wakeup
 from protocols.link.connection import Connection
@@ -44,6 +45,8 @@ class Pump:
         self._rest: Sequence[Train] = ()
         """What the carrier did not take; it stands in the machine's buffers, which are left alone until it has gone."""
         self._armed_s = _NEVER
+        self._closed = False
+        self._feeder = Feeder(carrier, self._take_input)
         self._scope = trio.CancelScope()
 
     async def run(self) -> None:
@@ -52,10 +55,11 @@ class Pump:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._tick)
-                    nursery.start_soon(self._feed)
+                    nursery.start_soon(self._feeder.run)
                     await self._drain()
                     self._scope.cancel()
         finally:
+            self._closed = True
             self._take_turn()
             with trio.CancelScope(shield=True):
                 await self.carrier.aclose()
@@ -75,6 +79,13 @@ class Pump:
         """Look again at what is to be sent, and when; soon."""
         self._output.set()
         self._rearm.set()
+
+    async def wait(self, ready: Wakeup) -> None:
+        """Wait until ``ready`` may have been set, and read the carrier meanwhile if nobody does; always a checkpoint.
+
+        Afterwards look again at what you wait for, and clear ``ready`` before the next wait.
+        """
+        await self._feeder.wait(ready)
 
     async def flush(self) -> None:
         """Wait until everything that may be sent now has been handed to the carrier, or the pump has ended."""
@@ -99,6 +110,8 @@ class Pump:
 
     def _push(self) -> bool:
         """Send without waiting, at most a bounded share; whether there is nothing left to send now."""
+        if self._closed:
+            return True
         left = _BATCHES_AT_ONCE
         while left and self._send_batch():
             left -= 1
@@ -122,17 +135,13 @@ class Pump:
 
     # --- the three tasks ------------------------------------------------------------------------
 
-    async def _feed(self) -> None:
-        while True:
-            trains = await self.carrier.receive()
-            now = trio.current_time()
-            for train in trains:
-                self.machine.receive_train(train, now)
-            if not trains:
-                self.machine.receive_end(now)
-                self.turn()
-                return
-            self.turn()
+    def _take_input(self, trains: Sequence[Train]) -> None:
+        now = trio.current_time()
+        for train in trains:
+            self.machine.receive_train(train, now)
+        if not trains:
+            self.machine.receive_end(now)
+        self.turn()
 
     async def _drain(self) -> None:
         while True:

@@ -1,26 +1,34 @@
 """A signal that is remembered until somebody waits for it: what the pump's tasks tell each other."""
 
+from collections.abc import Callable
+
 import trio
 
 
 class Wakeup:
     """``set`` any number of times; one ``wait`` takes them all."""
 
-    __slots__ = ("_lot", "_set")
+    __slots__ = ("_lot", "is_set", "on_set")
 
     def __init__(self) -> None:
-        self._set = False
+        self.is_set = False
+        """Whether the next ``wait`` passes at once; whoever looked for himself may clear it."""
+        self.on_set: Callable[[], None] | None = None
+        """Called by ``set``: for who waits for something else as well."""
         self._lot = trio.lowlevel.ParkingLot()
 
     def set(self) -> None:
         """Wake who waits, or let the next wait pass at once."""
-        self._set = True
-        self._lot.unpark_all()
+        self.is_set = True
+        if self.on_set is not None:
+            self.on_set()
+        if self._lot:
+            self._lot.unpark_all()
 
     async def wait(self) -> None:
         """Wait for the next ``set``; always a checkpoint."""
-        if self._set:
+        if self.is_set:
             await trio.lowlevel.checkpoint()
-        while not self._set:
+        while not self.is_set:
             await self._lot.park()
-        self._set = False
+        self.is_set = False

@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from nodes.config.endpoint import Endpoint
+from nodes.ports import Interrupted
 from protocols.errors import ConfigError
 from protocols.guards.address import Address, AddressKind, ip_address
 
@@ -57,11 +58,25 @@ def to_sockaddr(address: Address, family: socket.AddressFamily) -> SockAddr:
 
 
 async def until_ready(wait: Callable[[socket.socket], Awaitable[None]], sock: socket.socket) -> None:
-    """Wait for a socket with one of trio's functions; ClosedResourceError when we close it, or have closed it."""
+    """Wait for a socket with one of trio's functions; ClosedResourceError when we close it, or have closed it.
+
+    Interrupted when :func:`interrupt` was called meanwhile.
+    """
     if sock.fileno() < 0:
         await trio.lowlevel.checkpoint()
         raise trio.ClosedResourceError
-    await wait(sock)
+    try:
+        await wait(sock)
+    except trio.ClosedResourceError:
+        if sock.fileno() < 0:
+            raise
+        raise Interrupted from None
+
+
+def interrupt(sock: socket.socket) -> None:
+    """Wake who waits on a socket, in both directions."""
+    if sock.fileno() >= 0:
+        trio.lowlevel.notify_closing(sock)  # it only wakes: whether the socket was closed is seen by who waited
 
 
 def close(sock: socket.socket) -> None:

@@ -9,8 +9,9 @@ from typing import Final, Self
 
 import trio
 
-from nodes.carriers.sockets import CLOSED, close, resolve, socket_error, to_address, until_ready
+from nodes.carriers.sockets import CLOSED, close, interrupt, resolve, socket_error, to_address, until_ready
 from nodes.config.endpoint import Endpoint
+from nodes.ports import Interrupted
 from protocols.guards.address import Address
 from protocols.link.train import Bytes, Train, one
 
@@ -88,7 +89,12 @@ class TcpCarrier:
         """Send all of it; waits while the other end does not read."""
         await trio.lowlevel.checkpoint()
         while trains := self.send_now(trains):
-            await until_ready(trio.lowlevel.wait_writable, self._socket)
+            with suppress(Interrupted):  # that was for who receives
+                await until_ready(trio.lowlevel.wait_writable, self._socket)
+
+    def interrupt(self) -> None:
+        """End a pending ``receive`` with Interrupted."""
+        interrupt(self._socket)
 
     async def aclose(self) -> None:
         """Close the stream; who waits on it is told."""

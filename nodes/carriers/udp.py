@@ -8,12 +8,24 @@ counted, and lost like any other.
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
 
-from nodes.carriers.sockets import CLOSED, SockAddr, close, resolve, socket_error, to_address, to_sockaddr, until_ready
+from nodes.carriers.sockets import (
+    CLOSED,
+    SockAddr,
+    close,
+    interrupt,
+    resolve,
+    socket_error,
+    to_address,
+    to_sockaddr,
+    until_ready,
+)
 from nodes.config.endpoint import Endpoint
+from nodes.ports import Interrupted
 from protocols.guards.address import Address
 from protocols.link.train import Train, one
 
@@ -126,7 +138,12 @@ class UdpCarrier:
         """Send datagrams, and wait for room where there is none."""
         await trio.lowlevel.checkpoint()
         while trains := self.send_now(trains):
-            await until_ready(trio.lowlevel.wait_writable, self._socket)
+            with suppress(Interrupted):  # that was for who receives
+                await until_ready(trio.lowlevel.wait_writable, self._socket)
+
+    def interrupt(self) -> None:
+        """End a pending ``receive`` with Interrupted."""
+        interrupt(self._socket)
 
     async def aclose(self) -> None:
         """Close the socket; who waits on it is told."""

@@ -21,7 +21,7 @@ from typing import Final
 import trio
 
 from nodes.config.endpoint import Endpoint
-from nodes.ports import Carrier
+from nodes.ports import Carrier, Interrupted
 from nodes.wakeup import Wakeup
 from protocols.errors import ConfigError
 from protocols.guards.address import Address, local_address
@@ -151,6 +151,7 @@ class MemoryDatagrams:
         self._arriving: list[tuple[float, int, Datagram]] = []
         self._wakeup = Wakeup()
         self._closed = False
+        self._interrupted = False
 
     def deliver(self, at_s: float, number: int, datagram: Datagram) -> None:
         """Make a datagram arrive at a time; ``number`` keeps the order of those of one moment."""
@@ -168,6 +169,9 @@ class MemoryDatagrams:
                     batch.append(one(datagram.data, local_address(datagram.source.host, datagram.source.port)))
             if batch:
                 return batch
+            if self._interrupted:
+                self._interrupted = False
+                raise Interrupted
             with trio.move_on_at(self._arriving[0][0] if self._arriving else float("inf")):
                 await self._wakeup.wait()
         raise trio.ClosedResourceError
@@ -187,6 +191,11 @@ class MemoryDatagrams:
         """Send datagrams."""
         await trio.lowlevel.checkpoint()
         self.send_now(trains)
+
+    def interrupt(self) -> None:
+        """End a pending ``receive`` with Interrupted."""
+        self._interrupted = True
+        self._wakeup.set()
 
     async def aclose(self) -> None:
         """Give the port back."""
@@ -208,6 +217,7 @@ class _Pipe:
         """No more will come."""
         self.broken = False
         """Nobody reads any more."""
+        self._interrupted = False
 
     def send_now(self, data: Bytes) -> Bytes:
         """Take what there is room for, and return the rest; a broken pipe takes everything."""
@@ -228,12 +238,20 @@ class _Pipe:
     async def receive(self) -> bytes:
         await trio.lowlevel.checkpoint()
         while not self._parts and not self.ended and not self.broken:
+            if self._interrupted:
+                self._interrupted = False
+                raise Interrupted
             await self._readable.wait()
         data = b"".join(self._parts)
         self._parts.clear()
         self._bytes = 0
         self._writable.set()
         return data
+
+    def interrupt(self) -> None:
+        """End a pending ``receive`` with Interrupted."""
+        self._interrupted = True
+        self._readable.set()
 
     def finish(self, *, broken: bool) -> None:
         """End it from the sender's side, or break it from the reader's."""
@@ -271,6 +289,10 @@ class MemoryStream:
         await trio.lowlevel.checkpoint()
         while trains := self.send_now(trains):
             await self._outgoing.wait_for_room()
+
+    def interrupt(self) -> None:
+        """End a pending ``receive`` with Interrupted."""
+        self._incoming.interrupt()
 
     async def aclose(self) -> None:
         """Close both directions."""
