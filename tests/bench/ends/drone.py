@@ -5,15 +5,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 
 import trio
 
-from nodes import Drone
+from nodes import Drone, Endpoint
 from specs.registry import Role
 from tests.bench.harness.meter import Meter
 from tests.bench.harness.model import Json, Reading
-from tests.bench.harness.ours import LOOPBACK, OPEN, count, make_key, record_of, stores_of
+from tests.bench.harness.ours import OPEN, count, make_key, record_of, stores_of, take_objects
 from tests.bench.harness.serve import Handler, serve_trio, told
 
 
@@ -34,7 +34,10 @@ async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
 
         async def serve() -> None:
             async for link in drone.each_link():
-                nursery.start_soon(count, link, meter)
+                if given.get("objects"):
+                    nursery.start_soon(take_objects, link)
+                else:
+                    nursery.start_soon(count, link, meter)
 
         async def handle(request: Json) -> Json:
             nonlocal cpu
@@ -55,9 +58,9 @@ async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
             return told(Reading(used * 1e6 / meter.messages, {"messages_per_s": rate.value, **rate.notes}))
 
         nursery.start_soon(serve)
-        where = await drone.listen(LOOPBACK, given.get("carrier", "udp"))
+        where = await drone.listen(Endpoint(given.get("host", "127.0.0.1"), 0), given.get("carrier", "udp"))
         privates = [each.private_bytes().hex() for each in clients]
-        yield {"port": where.port, "drone": key.public.hex(), "privates": privates, "at": perf_counter()}, handle
+        yield {"host": where.host, "port": where.port, "drone": key.public.hex(), "privates": privates}, handle
         nursery.cancel_scope.cancel()
 
 

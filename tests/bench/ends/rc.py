@@ -10,16 +10,17 @@ from nodes import Endpoint, Link, RemoteController
 from protocols.crypto.fingerprint import key_id_of
 from protocols.crypto.keys import load_static_key
 from specs.registry import Role
+from tests.bench.harness.bulk import objects_over
 from tests.bench.harness.model import Json
 from tests.bench.harness.ours import OPEN, record_of, send_many, stores_of
 from tests.bench.harness.payload import BURST, MESSAGE_BYTES, messages
-from tests.bench.harness.serve import Handler, serve_trio
+from tests.bench.harness.serve import Handler, ask_of, serve_trio
 
 
 @asynccontextmanager
 async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     public = bytes.fromhex(given["drone"])
-    where = Endpoint("127.0.0.1", given["port"])
+    where = Endpoint(given["host"], given["port"])
     config = replace(OPEN, **given.get("config", {}))
     privates = iter(given["privates"])
     links: list[Link] = []
@@ -45,14 +46,14 @@ async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
                 await link.flush()
             return sent
 
-        async def handle(request: Json) -> Json:
+        async def answer(request: Json) -> Json:
             if request["op"] == "connect":
                 await connect(request["count"])
                 return {"links": len(links)}
             return {"sent": await send(request.get("seconds", 0.0), request.get("messages", 0))}
 
         await connect(given.get("connect", 1))
-        yield {}, handle
+        yield {}, ask_of(objects_over(links[0])) if given.get("objects") else answer
 
 
 if __name__ == "__main__":

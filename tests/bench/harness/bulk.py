@@ -28,26 +28,31 @@ def object_flow(config: LinkConfig = OPEN, carrier: CarrierName = "udp") -> Side
 
     @asynccontextmanager
     async def side() -> AsyncGenerator[Measure]:
-        content = memoryview(bytes(range(256)) * (_LARGEST_BYTES // 256))
-        speed = 0.0  # bytes per second, as far as is known
         async with linked(carrier, config) as (giving, taking), trio.open_nursery() as nursery:
             nursery.start_soon(take_objects, taking)
-
-            async def measure(seconds: float) -> Reading:
-                nonlocal speed
-                size = min(_LARGEST_BYTES, max(_SMALLEST_BYTES, int(speed * seconds)))
-                start = perf_counter()
-                status = await giving.send_object("flight.tlog", content[:size])
-                took = perf_counter() - start
-                if status is not BulkStatus.OK:
-                    raise RuntimeError(f"the object ended with {status.name}")
-                speed = size / took
-                return Reading(speed * 8 / 1e9, {"object_bytes": size})
-
-            yield measure
+            yield objects_over(giving)
             nursery.cancel_scope.cancel()
 
     return side
+
+
+def objects_over(link: Link) -> Measure:
+    """A round is one object."""
+    content = memoryview(bytes(range(256)) * (_LARGEST_BYTES // 256))
+    speed = 0.0  # bytes per second, as far as is known
+
+    async def measure(seconds: float) -> Reading:
+        nonlocal speed
+        size = min(_LARGEST_BYTES, max(_SMALLEST_BYTES, int(speed * seconds)))
+        start = perf_counter()
+        status = await link.send_object("flight.tlog", content[:size])
+        took = perf_counter() - start
+        if status is not BulkStatus.OK:
+            raise RuntimeError(f"the object ended with {status.name}")
+        speed = size / took
+        return Reading(speed * 8 / 1e9, {"object_bytes": size})
+
+    return measure
 
 
 async def _stamp_control(link: Link, sent: list[float]) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from subprocess import PIPE
@@ -67,9 +67,11 @@ class Child:
 
 
 @asynccontextmanager
-async def child(module: str, arguments: Json, python: Path | str = sys.executable) -> AsyncGenerator[Child]:
-    """A process that runs ``module`` until the block ends."""
-    command = [str(python), "-m", module, json.dumps(arguments)]
+async def child(
+    module: str, arguments: Json, python: Path | str = sys.executable, prefix: Sequence[str] = ()
+) -> AsyncGenerator[Child]:
+    """A process that runs ``module`` until the block ends; ``prefix`` is a command that runs commands."""
+    command = [*prefix, str(python), "-m", module, json.dumps(arguments)]
     try:
         process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment())
     except OSError as error:
@@ -123,12 +125,17 @@ def between(receiver: str, sender: str, arguments: Json) -> Side:
             child(receiver, arguments) as taking,
             child(sender, arguments | taking.ready) as giving,
         ):
-
-            async def measure(seconds: float) -> Reading:
-                await taking.ask(op="mark")
-                sent = (await giving.ask(op="send", seconds=seconds))["sent"]
-                return reading(await taking.ask(op="report", sent=sent))
-
-            yield measure
+            yield count_at(taking, giving)
 
     return side
+
+
+def count_at(taking: Child, giving: Child) -> Measure:
+    """A round of messages from one process to another."""
+
+    async def measure(seconds: float) -> Reading:
+        await taking.ask(op="mark")
+        sent = (await giving.ask(op="send", seconds=seconds))["sent"]
+        return reading(await taking.ask(op="report", sent=sent))
+
+    return measure

@@ -22,6 +22,8 @@ from tests.bench.harness.rounds import FULL, QUICK, Effort
 WORKER: Final = "tests.bench.harness.worker"
 _CASE_S: Final = {FULL: 90.0, QUICK: 40.0}
 """A case that takes longer hangs."""
+_LEAVE_S: Final = 3.0
+"""Until a case has taken down what it set up, for example network namespaces."""
 Progress = Callable[[str, str], None]
 """Takes the name of a case, and what it is doing."""
 
@@ -131,7 +133,7 @@ async def _end(process: trio.Process) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     await process.stdin.aclose()
-    with trio.move_on_after(1.0):
+    with trio.move_on_after(_LEAVE_S):
         await process.wait()
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

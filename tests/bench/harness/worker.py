@@ -34,7 +34,7 @@ async def run_case(name: str, effort: Effort) -> Json:
     try:
         outcome = await contest(case, effort, tell)
     except AbsentError as reason:  # ours needs something that is not here
-        outcome = Outcome(error=str(reason))
+        outcome = Outcome(absent=str(reason))
     return outcome.as_dict(case, FIGURES.get(name))
 
 
