@@ -156,6 +156,52 @@ class BoundedArray(AnyConstruct):
         return items
 
 
+class CountedArray(AnyConstruct):
+    """As many items as an earlier field says, within bounds; a tuple in the dataclass."""
+
+    def __init__(self, count: Callable[[Any], Any], item: AnyConstruct, max_items: int, min_items: int) -> None:
+        super().__init__()
+        self.count, self.item, self.max_items, self.min_items = count, item, max_items, min_items
+
+    def _parse(self, stream: IO[bytes], context: Any, path: str) -> tuple[Any, ...]:
+        size = self.count(context)
+        if not self.min_items <= size <= self.max_items:
+            raise construct.RangeError("count refused", path=path)
+        return tuple([self.item._parsereport(stream, context, path) for _ in range(size)])
+
+    def _build(self, obj: Any, stream: IO[bytes], context: Any, path: str) -> Any:
+        items = cast("tuple[Any, ...]", obj)
+        if not isinstance(obj, tuple) or not self.min_items <= len(items) <= self.max_items:
+            raise construct.RangeError("not a tuple of an allowed length", path=path)
+        if len(items) != self.count(context):
+            raise construct.RangeError("not as many as were named", path=path)
+        for item in items:
+            self.item._build(item, stream, context, path)
+        return items
+
+
+class SummedBytes(_BytesConstruct):
+    """As many bytes as the numbers of an earlier field add up to, within bounds."""
+
+    def __init__(self, lengths: Callable[[Any], Any], max_bytes: int) -> None:
+        super().__init__()
+        self.lengths, self.max_bytes = lengths, max_bytes
+
+    def _size(self, context: Any, path: str) -> int:
+        size: int = sum(self.lengths(context))
+        if size > self.max_bytes:
+            raise construct.RangeError("length refused", path=path)
+        return size
+
+    def _parse(self, stream: IO[bytes], context: Any, path: str) -> bytes:
+        return stream_read(stream, self._size(context, path), path)
+
+    def _build(self, obj: bytes, stream: IO[bytes], context: Any, path: str) -> Any:
+        size = self._size(context, path)
+        stream_write(stream, _checked(obj, size, size, path), size, path)
+        return obj
+
+
 class Record(_Adapter):
     """A struct whose value is a dataclass, so that construct's untyped containers stay inside."""
 

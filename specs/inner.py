@@ -22,6 +22,7 @@ from specs.strict import (
     Format,
     bounded_array,
     bounded_text,
+    counted_array,
     exact_enum,
     exact_flags,
     fixed_bytes,
@@ -29,6 +30,7 @@ from specs.strict import (
     ranged,
     reserved,
     rest_zeros,
+    summed_bytes,
     u8,
     u16,
     u32,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 MAX_ACK_RANGES: Final = 16
 """Ranges in one ``BULK_ACK`` (CH-54)."""
+MAX_BUNDLE_MESSAGES: Final = (MAX_RECORD_PLAINTEXT_BYTES - 8) // 2
+"""Messages in one ``STREAM_BUNDLE``: all empty, in the largest payload (CH-43)."""
 
 
 def _kind(kind: InnerType) -> "Construct[Any, Any]":
@@ -153,6 +157,56 @@ STREAM_HEADER: Final = Format(
         "sequence" / u32,
         "index" / u16,
         "count" / u16,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBundleHeader:
+    """A ``STREAM_BUNDLE`` up to its lengths: fixed, so that the hot path has a ``struct`` of it."""
+
+    channel: ChannelId
+    """A channel of class ``stream``."""
+    count: int
+    """Messages of the bundle, at least 2."""
+    sequence: int
+    """Number of the first message; each that follows has the next."""
+
+
+_STREAM_BUNDLE_FIELDS: Final = (
+    _kind(InnerType.STREAM_BUNDLE),
+    _channel(),
+    "count" / ranged(u16, 2, MAX_BUNDLE_MESSAGES),
+    "sequence" / u32,
+)
+STREAM_BUNDLE_HEADER: Final = Format(
+    "stream bundle header", StreamBundleHeader, construct.Struct(*_STREAM_BUNDLE_FIELDS)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBundle:
+    """Several whole messages of a ``stream`` channel in one payload (CH-43)."""
+
+    channel: ChannelId
+    """A channel of class ``stream``."""
+    count: int
+    """Messages of the bundle, at least 2."""
+    sequence: int
+    """Number of the first message; each that follows has the next."""
+    lengths: tuple[int, ...]
+    """Bytes of each message."""
+    bodies: bytes
+    """The messages, one after the other."""
+
+
+STREAM_BUNDLE: Final = Format(
+    "stream bundle",
+    StreamBundle,
+    construct.Struct(
+        *_STREAM_BUNDLE_FIELDS,
+        "lengths" / counted_array(construct.this.count, u16, MAX_BUNDLE_MESSAGES, 2),
+        "bodies" / summed_bytes(construct.this.lengths, MAX_RECORD_PLAINTEXT_BYTES - 12),
     ),
 )
 

@@ -111,6 +111,7 @@ class InnerType(IntEnum):
     BULK_ACCEPT = 12
     BULK_DONE = 13
     PADDING = 14
+    STREAM_BUNDLE = 15
     PROBE = 16
     PROBE_ACK = 17
 

@@ -118,6 +118,18 @@ def bounded_array(
     return blocks.BoundedArray(count, item, max_items, min_items)
 
 
+def counted_array(
+    count: Callable[[Any], Any], item: "Construct[Any, Any]", max_items: int, min_items: int = 0
+) -> "Construct[Any, Any]":
+    """As many items as an earlier field says (an expression: ``construct.this.count``), within bounds; a tuple."""
+    return blocks.CountedArray(count, item, max_items, min_items)
+
+
+def summed_bytes(lengths: Callable[[Any], Any], max_bytes: int) -> "Construct[bytes, bytes]":
+    """As many bytes as the numbers of an earlier field (``construct.this.lengths``) add up to, at most so many."""
+    return blocks.SummedBytes(lengths, max_bytes)
+
+
 def exact_switch(key: object, cases: "Mapping[Any, Construct[Any, Any]]") -> "Construct[Any, Any]":
     """The case of ``key`` (an expression: ``construct.this.kind``); a key without a case is refused."""
     return construct.Switch(key, dict(cases), default=construct.Error)
@@ -217,8 +229,11 @@ def _variable(block: "Construct[Any, Any]") -> Variable | None:
         return Variable(block.length.sizeof(), block.min_bytes, block.max_bytes, "bytes")
     if isinstance(block, blocks.RestBytes):
         return Variable(0, block.min_bytes, block.max_bytes, "bytes")
-    if isinstance(block, blocks.BoundedArray):
-        return Variable(block.count.sizeof(), block.min_items, block.max_items, "items")
+    if isinstance(block, blocks.BoundedArray | blocks.CountedArray):
+        prefix_bytes = block.count.sizeof() if isinstance(block, blocks.BoundedArray) else 0
+        return Variable(prefix_bytes, block.min_items, block.max_items, "items")
+    if isinstance(block, blocks.SummedBytes):
+        return Variable(0, 0, block.max_bytes, "bytes")
     return None
 
 

@@ -24,6 +24,8 @@ class AgeFilter:
     order it is released, the base rises along one straight line. Seen from that line the base is a plain minimum.
     """
 
+    __slots__ = ("_lowest", "_origin")
+
     def __init__(self) -> None:
         self._origin: int | None = None
         self._lowest = 0

@@ -1,19 +1,18 @@
 """What the multiplexer knows of a channel, whatever its class, and the numbers that it reports."""
 
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from protocols.errors import UsageError
 from protocols.events import ChannelEvent, Sendable
 from protocols.link.recovery import CongestionWindow, RttEstimator
-from specs.registry import ChannelId, InnerType
+from specs.registry import ChannelId
 
 LAST_SEQUENCE: Final = 2**32 - 2
 """A sequence never wraps (CH-11), and an ACK's ``next`` must be able to name the one behind the last."""
 U32: Final = 0xFFFF_FFFF
-ReceiveUntrusted = Callable[[bytes, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +79,48 @@ class Path:
     """The carrier loses nothing and keeps the order: no timers, no loss detection."""
     max_frame_bytes: int
     """Largest inner frame, header included."""
+    on_room: Callable[[], None] | None = None
+    """To be called when a stream that had no room for everything has much of it again."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """Something that may have a frame to send; the multiplexer asks the sources in order of priority."""
+class Source(Protocol):
+    """Something that may have frames to send; the multiplexer asks the sources in order of priority."""
 
-    queue: Sized
-    """Empty: there is nothing to ask for. Looked at before the call, since most sources are idle."""
-    take: Callable[[float], bytes | None]
-    """The next frame, or None if none may leave now."""
-    ready: Callable[[float], bool]
-    """Whether ``take`` would give one."""
-    take_run: Callable[[float, int, int], list[bytes]] | None = None
-    """As many as ``take`` would give one by one, up to so many frames and bytes, but at least its first."""
+    @property
+    def unsent(self) -> Sized:
+        """Empty: there is nothing to ask for. Looked at before the call, since most sources are idle."""
+        ...
+
+    def take(self, now: float) -> bytes | None:
+        """Return the next frame, or None if none may leave now; only while ``unsent`` is not empty."""
+        ...
+
+    def take_run(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:
+        """Return what ``take`` would give in as many calls as the limits allow, but at least in one."""
+        ...
+
+    def ready(self, now: float) -> bool:
+        """Return whether ``take`` would give one."""
+        ...
 
 
-def always(_now: float) -> bool:
-    """``ready`` of a source that gives whatever its queue holds."""
-    return True
+class SendsOne:
+    """A source whose runs are single frames, and which gives whatever stands in ``unsent``."""
+
+    __slots__ = ()
+
+    def take(self, now: float) -> bytes | None:
+        """Return the next frame."""
+        raise NotImplementedError
+
+    def take_run(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:  # noqa: ARG002
+        """Return one frame, or none."""
+        frame = self.take(now)
+        return [] if frame is None else [frame]
+
+    def ready(self, now: float) -> bool:  # noqa: ARG002
+        """Return True."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,31 +136,45 @@ class Held:
 NOTHING_HELD: Final = Held()
 
 
-Read = Callable[[float, Held], ChannelEvent | None]
+class Reader(Protocol):
+    """Something that may have events for the user."""
+
+    @property
+    def unread(self) -> Sized:
+        """Empty: there is nothing to ask for."""
+        ...
+
+    def next_event(self, now: float, held: Held) -> ChannelEvent | None:
+        """Return the next event; None if all that stands in ``unread`` is held, or came to nothing."""
+        ...
+
+    def next_events(self, now: float, held: Held) -> Sequence[ChannelEvent]:
+        """Return the next event, or all of them where they are many."""
+        ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reader:
-    """Something that may have an event for the user."""
+class ReadsOne:
+    """A reader whose events are taken one by one."""
 
-    queue: Sized
-    """Empty: there is nothing to ask for."""
-    take: Read
-    """The next event; None if all that stands in ``queue`` is held, or came to nothing."""
-    take_all: Callable[[], list[ChannelEvent]] | None = None
-    """All events at once, where nothing is held."""
+    __slots__ = ()
+
+    def next_event(self, now: float, held: Held) -> ChannelEvent | None:
+        """Return the next event."""
+        raise NotImplementedError
+
+    def next_events(self, now: float, held: Held) -> Sequence[ChannelEvent]:
+        """Return one event, or none."""
+        event = self.next_event(now, held)
+        return () if event is None else (event,)
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(NamedTuple):
     """How a channel is wired into the multiplexer."""
 
     source: Source
     """Frames at the priority of the channel's class."""
-    receivers: Mapping[InnerType, ReceiveUntrusted]
-    """Who takes which inner type of this channel."""
-    readers: tuple[Reader, ...]
-    """Where the user's events come from, the most urgent first."""
+    reader: Reader
+    """Where the user's events come from."""
     acknowledgements: Source | None = None
     """Frames that go before ``state`` (CH-3)."""
 
@@ -154,8 +190,21 @@ class ChannelBase:
     counters: Counters = field(default_factory=Counters, init=False)
     """Its share of the statistics."""
 
+    RECEIVERS: ClassVar[Mapping[int, Callable[[Any, bytes, float], None]]] = {}
+    """Its methods that take an inner frame, by inner type."""
+
     def ports(self) -> Ports:
-        """Its sources and receivers; asked once."""
+        """Its sources and its reader; asked once."""
+        raise NotImplementedError
+
+    TAKES_RUNS: ClassVar[bool] = False
+    """Whether it has a way of its own for frames that follow each other."""
+
+    def receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
+        """Take the first of these frames, or several of the first as one; how many.
+
+        The first two are of type ``CHANNEL`` and of this channel. It raises as each of them alone would.
+        """
         raise NotImplementedError
 
     def send(self, message: Sendable, now: float) -> int:

@@ -1,6 +1,9 @@
 """`bulk`: reliable transfers, resumable, hash-checked (specs/3-channels.md, 3.6)."""
 
-from protocols.channels.base import ChannelBase, Path, Ports, Reader
+from collections.abc import Sequence
+from typing import ClassVar
+
+from protocols.channels.base import ChannelBase, Path, Ports
 from protocols.channels.bulk_receiver import BulkReceiver
 from protocols.channels.bulk_sender import BulkSender
 from protocols.codec import parse_untrusted
@@ -12,27 +15,15 @@ from specs.registry import ChannelId, InnerType
 class BulkChannel(ChannelBase):
     """Ties the halves together: who offered a transfer decides which half an inner frame is for."""
 
+    __slots__ = ("_receiver", "_sender")
+
     def __init__(self, channel: ChannelId, path: Path, first_number: int) -> None:
         super().__init__(channel, path)
         self._receiver = BulkReceiver(channel, self.counters)
         self._sender = BulkSender(channel, path, self.counters, self._receiver.emit, first_number)
 
     def ports(self) -> Ports:
-        return Ports(
-            source=self._sender.source(),
-            receivers={
-                InnerType.CHANNEL: self._receiver.chunk_untrusted,
-                InnerType.BULK_OFFER: self._receiver.offer_untrusted,
-                InnerType.BULK_ACCEPT: self._sender.accept_untrusted,
-                InnerType.BULK_ACK: self._sender.ack_untrusted,
-                InnerType.BULK_DONE: self._done_untrusted,
-            },
-            readers=(
-                Reader(self._receiver.news, self._receiver.next_news),
-                Reader(self._receiver.pieces, self._receiver.next_piece),
-            ),
-            acknowledgements=self._receiver.source(),
-        )
+        return Ports(source=self._sender, reader=self._receiver, acknowledgements=self._receiver)
 
     def send(self, message: Sendable, now: float) -> int:
         if isinstance(message, OfferBulk):
@@ -50,12 +41,40 @@ class BulkChannel(ChannelBase):
     def room(self) -> int:
         return self._sender.room()
 
+    # --- inner frames ---------------------------------------------------------------------------
+
+    def _chunk_untrusted(self, frame: bytes, now: float) -> None:
+        self._receiver.chunk_untrusted(frame, now)
+
+    def receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
+        return self._receiver.chunks_untrusted(frames, now)
+
+    def _offer_untrusted(self, frame: bytes, now: float) -> None:
+        self._receiver.offer_untrusted(frame, now)
+
+    def _accept_untrusted(self, frame: bytes, now: float) -> None:
+        self._sender.accept_untrusted(frame, now)
+
+    def _ack_untrusted(self, frame: bytes, now: float) -> None:
+        self._sender.ack_untrusted(frame, now)
+
     def _done_untrusted(self, frame: bytes, now: float) -> None:  # noqa: ARG002
         done = parse_untrusted(BULK_DONE, frame)
         if done.direction is BulkDirection.FROM_RECEIVER:
             self._sender.done_untrusted(done)
         else:
             self._receiver.done_untrusted(done)
+
+    TAKES_RUNS: ClassVar = True
+    RECEIVERS: ClassVar = {
+        int(InnerType.CHANNEL): _chunk_untrusted,
+        int(InnerType.BULK_OFFER): _offer_untrusted,
+        int(InnerType.BULK_ACCEPT): _accept_untrusted,
+        int(InnerType.BULK_ACK): _ack_untrusted,
+        int(InnerType.BULK_DONE): _done_untrusted,
+    }
+
+    # --- time -----------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
         deadlines = (self._sender.next_deadline(), self._receiver.next_deadline())

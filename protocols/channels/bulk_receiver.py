@@ -1,10 +1,10 @@
 """The receiving half of a `bulk` channel: offers, chunks, and the end of transfers (CH-51 to CH-54, CH-56)."""
 
 import struct
-from collections import OrderedDict, deque
+from collections.abc import Sequence, Sized
 from typing import Final
 
-from protocols.channels.base import Counters, Held, Source, always
+from protocols.channels.base import Counters, Held, ReadsOne, SendsOne
 from protocols.channels.incoming import Incoming, Receiving
 from protocols.channels.limits import MAX_ENDED_TRANSFERS, MAX_TRANSFERS
 from protocols.codec import build, derive_struct, parse_untrusted
@@ -26,59 +26,64 @@ _MAX_NEWS: Final = 4 * MAX_TRANSFERS
 """Offers and ends that the user has not taken; beyond, new offers are refused (CH-4)."""
 
 
-class BulkReceiver:
-    """Transfers that the peer offered on one channel."""
+class BulkReceiver(SendsOne, ReadsOne):
+    """Transfers that the peer offered on one channel, and what is to be said of them."""
+
+    __slots__ = ("_channel", "_counters", "_ended", "_news", "_pieces", "_told", "_transfers", "unsent")
 
     def __init__(self, channel: ChannelId, counters: Counters) -> None:
         self._channel = channel
         self._counters = counters
         self._transfers: dict[int, Incoming] = {}
-        self._ended: OrderedDict[int, BulkStatus] = OrderedDict()
-        self._replies: OrderedDict[tuple[InnerType, int], None] = OrderedDict()
-        self._told: set[int] = set()
+        self._ended: dict[int, BulkStatus] = {}
+        self.unsent: dict[tuple[InnerType, int], None] = {}
+        """ACCEPT, BULK_ACK and DONE that are due; each is built when it leaves, from what is known then."""
+        self._told: dict[int, None] = {}
         """Every number that the user has seen or will see: at most 65,536, and each took an event."""
-        self.news: deque[ChannelEvent] = deque()
+        self._news: list[ChannelEvent] = []
         """Offers, acceptances and ends that the user has not taken."""
-        self.pieces: OrderedDict[int, Incoming] = OrderedDict()
+        self._pieces: dict[int, Incoming] = {}
         """Transfers of which the user may take bytes, or the word that they are complete, in order of their turns."""
-
-    def source(self) -> Source:
-        """ACCEPT, BULK_ACK and DONE; each is built when it leaves, from what is known then."""
-        return Source(self._replies, self._take_reply, always)
 
     # --- the user -----------------------------------------------------------------------------
 
     def emit(self, event: ChannelEvent) -> None:
         """Queue an event; also for the sending half, so that both keep their order."""
-        self.news.append(event)
+        self._news.append(event)
 
-    def next_news(self, now: float, held: Held) -> ChannelEvent:  # noqa: ARG002  news are few, and never held
-        """The next offer, acceptance or end."""
-        return self.news.popleft()
+    @property
+    def unread(self) -> Sized:
+        """What the user has not taken."""
+        return self._news or self._pieces
 
-    def next_piece(self, now: float, held: Held) -> ChannelEvent | None:  # noqa: ARG002  bytes have no lifetime
-        """The next bytes of a transfer that the user does not hold back; they take turns (CH-5)."""
-        for number in self.pieces:
+    def next_event(self, now: float, held: Held) -> ChannelEvent | None:  # noqa: ARG002  bytes have no lifetime
+        """The next offer, acceptance or end, which are few and never held.
+
+        Then the next bytes of a transfer that the user does not hold back; they take turns (CH-5).
+        """
+        if self._news:
+            return self._news.pop(0)
+        for number in self._pieces:
             if not held.transfers or (self._channel, number) not in held.transfers:
                 return self._take_piece(number)
         return None
 
     def _take_piece(self, number: int) -> ChannelEvent:
-        transfer = self.pieces[number]
+        transfer = self._pieces[number]
         piece = transfer.take_piece()
         if piece is None:
             transfer.state = Receiving.TOLD
-            del self.pieces[number]
+            del self._pieces[number]
             return BulkReceived(self._channel, number)
         if not transfer.has_news:
-            del self.pieces[number]
-        elif len(self.pieces) > 1:
-            self.pieces.move_to_end(number)
+            del self._pieces[number]
+        elif len(self._pieces) > 1:
+            self._pieces[number] = self._pieces.pop(number)
         self._acknowledge(transfer)
         return piece
 
     def _on_piece(self, transfer: Incoming) -> None:
-        self.pieces[transfer.offer.transfer] = transfer  # keeps its turn
+        self._pieces[transfer.offer.transfer] = transfer  # keeps its turn
 
     def accept(self, message: AcceptBulk) -> None:
         """Answer an offer; nothing if it has ended meanwhile."""
@@ -134,11 +139,11 @@ class BulkReceiver:
             self._reply_done(number)
         else:
             self._transfers[number] = Incoming(offer, self._on_piece)
-            self._told.add(number)
+            self._told[number] = None
             self.emit(BulkOffered(self._channel, number, offer.name, offer.size, offer.sha256))
 
     def _refuses(self, offer: BulkOffer) -> bool:
-        too_many = len(self._transfers) >= MAX_TRANSFERS or len(self.news) >= _MAX_NEWS
+        too_many = len(self._transfers) >= MAX_TRANSFERS or len(self._news) >= _MAX_NEWS
         return too_many or offer.size > MAX_BULK_BYTES
 
     def chunk_untrusted(self, frame: bytes, now: float) -> None:
@@ -157,6 +162,11 @@ class BulkReceiver:
         self._acknowledge(transfer)
         if is_new:
             self._check_whole(transfer)
+
+    def chunks_untrusted(self, frames: Sequence[bytes], now: float) -> int:
+        """The first chunks, as far as each is the next of the same object; how many."""
+        self.chunk_untrusted(frames[0], now)
+        return 1
 
     def _late_chunk_untrusted(self, number: int) -> None:
         if not self._has_ended(number):
@@ -194,10 +204,10 @@ class BulkReceiver:
         number = transfer.offer.transfer
         transfer.end()
         del self._transfers[number]
-        self.pieces.pop(number, None)
+        self._pieces.pop(number, None)
         self._remember(number, status)
         for kind in (InnerType.BULK_ACCEPT, InnerType.BULK_ACK):
-            self._replies.pop((kind, number), None)
+            self.unsent.pop((kind, number), None)
         self._reply_done(number)
 
     def _has_ended(self, number: int) -> bool:
@@ -207,13 +217,14 @@ class BulkReceiver:
     def _remember(self, number: int, status: BulkStatus) -> None:
         self._ended[number] = status
         if len(self._ended) > MAX_ENDED_TRANSFERS:
-            oldest = self._ended.popitem(last=False)[0]
-            self._replies.pop((InnerType.BULK_DONE, oldest), None)
+            oldest = next(iter(self._ended))
+            del self._ended[oldest]
+            self.unsent.pop((InnerType.BULK_DONE, oldest), None)
 
     # --- replies ------------------------------------------------------------------------------
 
     def _reply(self, kind: InnerType, number: int) -> None:
-        self._replies[kind, number] = None
+        self.unsent[kind, number] = None
 
     def _reply_done(self, number: int) -> None:
         if number in self._ended:  # what has been forgotten is answered by silence
@@ -223,8 +234,10 @@ class BulkReceiver:
         if transfer.ack_due:
             self._reply(InnerType.BULK_ACK, transfer.offer.transfer)
 
-    def _take_reply(self, now: float) -> bytes:  # noqa: ARG002  the multiplexer's signature
-        (kind, number), _ = self._replies.popitem(last=False)
+    def take(self, now: float) -> bytes:  # noqa: ARG002  the multiplexer's signature
+        """The reply that is due since longest."""
+        kind, number = reply = next(iter(self.unsent))
+        del self.unsent[reply]
         if kind is InnerType.BULK_ACK:
             return self._transfers[number].ack_frame()
         if kind is InnerType.BULK_ACCEPT:

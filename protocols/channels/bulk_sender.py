@@ -1,10 +1,9 @@
 """The sending half of a `bulk` channel: offers, turns, polling and the end of transfers (CH-50, CH-55, CH-56)."""
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from protocols.channels.base import Counters, Path, Source
+from protocols.channels.base import Counters, Path, SendsOne
 from protocols.channels.limits import MAX_DONE_REPEATS, MAX_TRANSFERS
 from protocols.channels.outgoing import Outgoing, Sending, parse_ack_untrusted
 from protocols.codec import build, parse_untrusted
@@ -18,8 +17,10 @@ _VERDICTS: Final = frozenset((BulkStatus.OK, BulkStatus.HASH_MISMATCH))
 """What only a receiver that has the whole object can say."""
 
 
-class BulkSender:
+class BulkSender(SendsOne):
     """Transfers that we offered on one channel; they take turns, chunk by chunk."""
+
+    __slots__ = ("_channel", "_counters", "_emit", "_first", "_path", "_transfers", "_used", "unsent")
 
     def __init__(
         self,
@@ -36,12 +37,8 @@ class BulkSender:
         self._first = first_number
         self._used = 0
         self._transfers: dict[int, Outgoing] = {}
-        self._active: deque[Outgoing] = deque()
+        self.unsent: list[Outgoing] = []
         """Transfers that may have something to send, in order of their turns."""
-
-    def source(self) -> Source:
-        """Offers, cancellations and chunks."""
-        return Source(self._active, self._take, self._ready)
 
     def room(self) -> int:
         """Transfers that may be offered now."""
@@ -136,38 +133,39 @@ class BulkSender:
     # --- out ----------------------------------------------------------------------------------
 
     def _activate(self, transfer: Outgoing) -> None:
-        if transfer not in self._active and transfer.has_data():
-            self._active.append(transfer)
+        if transfer not in self.unsent and transfer.has_data():
+            self.unsent.append(transfer)
 
     def _announce(self, transfer: Outgoing) -> None:
         """Its OFFER, or its cancellation, is to be sent, and does not wait behind another transfer's bytes."""
         transfer.announces = True
-        if transfer in self._active:
-            self._active.remove(transfer)
-        self._active.appendleft(transfer)
+        if transfer in self.unsent:
+            self.unsent.remove(transfer)
+        self.unsent.insert(0, transfer)
 
-    def _ready(self, _now: float) -> bool:
-        """As ``_take``: the first transfer that has something decides."""
-        for each in self._active:
+    def ready(self, now: float) -> bool:  # noqa: ARG002  the multiplexer's signature
+        """As ``take``: the first transfer that has something decides."""
+        for each in self.unsent:
             if each.announces:
                 return True
             if each.has_data():
                 return self._path.congestion.allows(each.next_size())
         return False
 
-    def _take(self, now: float) -> bytes | None:
-        while self._active:
-            transfer = self._active[0]
+    def take(self, now: float) -> bytes | None:
+        """The next offer, cancellation or chunk."""
+        while self.unsent:
+            transfer = self.unsent[0]
             if transfer.announces:
                 return self._announcement(transfer, now)
             if not transfer.has_data():
-                self._active.popleft()
+                self.unsent.pop(0)
             elif transfer.packets_used_up():
                 self._cancel(transfer, now)
             elif not self._path.congestion.allows(transfer.next_size()):
                 return None
             else:
-                self._active.rotate(-1)
+                self.unsent.append(self.unsent.pop(0))
                 return transfer.next_chunk(now)
         return None
 

@@ -1,8 +1,8 @@
 """`command`: reliable, ordered, exactly once, answered (specs/3-channels.md, 3.3)."""
 
-from typing import Final
+from typing import ClassVar, Final
 
-from protocols.channels.base import ChannelBase, Path, Ports, Reader
+from protocols.channels.base import ChannelBase, Path, Ports
 from protocols.channels.command_receiver import CommandReceiver, Delivered
 from protocols.channels.command_sender import CommandSender, Unit
 from protocols.channels.limits import (
@@ -26,6 +26,8 @@ _ANSWER: Final = int(CommandFlags.ANSWER)
 class CommandChannel(ChannelBase):
     """Ties the halves together: requests and answers know of each other (CH-25)."""
 
+    __slots__ = ("_largest_frame_bytes", "_next_sequence", "_ours", "_receiver", "_sender", "_theirs")
+
     def __init__(self, channel: ChannelId, path: Path) -> None:
         super().__init__(channel, path)
         self._next_sequence = 0
@@ -41,15 +43,15 @@ class CommandChannel(ChannelBase):
         self._receiver = CommandReceiver(channel, self.counters, self._is_open, self._on_message)
 
     def ports(self) -> Ports:
-        return Ports(
-            source=self._sender.source(),
-            receivers={
-                InnerType.CHANNEL: self._receiver.unit_untrusted,
-                InnerType.ACK: self._sender.ack_untrusted,
-            },
-            readers=(Reader(self._receiver.events, self._receiver.next_event),),
-            acknowledgements=self._receiver.source(),
-        )
+        return Ports(source=self._sender, reader=self._receiver, acknowledgements=self._receiver)
+
+    def _unit_untrusted(self, frame: bytes, now: float) -> None:
+        self._receiver.unit_untrusted(frame, now)
+
+    def _ack_untrusted(self, frame: bytes, now: float) -> None:
+        self._sender.ack_untrusted(frame, now)
+
+    RECEIVERS: ClassVar = {int(InnerType.CHANNEL): _unit_untrusted, int(InnerType.ACK): _ack_untrusted}
 
     def next_deadline(self) -> float | None:
         return self._sender.next_deadline()

@@ -7,12 +7,11 @@ run that it joins is checked first and taken then. While the user does not take 
 """
 
 import struct
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from protocols.channels.base import Counters, Held, Source, always
+from protocols.channels.base import Counters, Held, ReadsOne, SendsOne
 from protocols.channels.limits import COMMAND_READ_BYTES, COMMAND_WINDOW_UNITS, MESSAGE_OVERHEAD_BYTES
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, ProtocolViolationError
@@ -48,8 +47,21 @@ class _Partial:
     """What has been joined; units without bytes leave nothing behind."""
 
 
-class CommandReceiver:
-    """One channel's incoming units."""
+class CommandReceiver(SendsOne, ReadsOne):
+    """One channel's incoming units, and the acknowledgements that they ask for."""
+
+    __slots__ = (
+        "_channel",
+        "_counters",
+        "_early",
+        "_is_open",
+        "_next",
+        "_on_message",
+        "_partial",
+        "_unread_bytes",
+        "unread",
+        "unsent",
+    )
 
     def __init__(
         self,
@@ -65,28 +77,26 @@ class CommandReceiver:
         self._next = 0
         self._early: dict[int, _Unit] = {}
         self._partial: _Partial | None = None
-        self._due: deque[bool] = deque(maxlen=1)
+        self.unsent: list[bool] = []
+        """Not empty while an ACK is due."""
         self._unread_bytes = 0
-        self.events: deque[Delivered] = deque()
+        self.unread: list[Delivered] = []
         """What the user has not taken; bounded by ``COMMAND_READ_BYTES`` and one message."""
-
-    def source(self) -> Source:
-        """The ACK, while one is due."""
-        return Source(self._due, self._take_ack, always)
 
     def next_event(self, now: float, held: Held) -> Delivered | None:  # noqa: ARG002  a command has no lifetime
         """The user takes a message, which may let waiting units in."""
         if held.commands:
             return None
-        event = self.events.popleft()
+        event = self.unread.pop(0)
         self._unread_bytes -= len(event.data) + MESSAGE_OVERHEAD_BYTES
         if self._next in self._early:
             self._advance()
-            self._due.append(True)
+            self.unsent[:] = (True,)
         return event
 
-    def _take_ack(self, now: float) -> bytes:  # noqa: ARG002  the multiplexer's signature
-        self._due.clear()
+    def take(self, now: float) -> bytes:  # noqa: ARG002  the multiplexer's signature
+        """The ACK that is due."""
+        self.unsent.clear()
         first = self._next + 1
         bitmap = sum(1 << (sequence - first) for sequence in self._early if sequence >= first)
         return _ACK.pack(_ACK_TYPE, self._channel, 0, self._next, bitmap)
@@ -109,7 +119,7 @@ class CommandReceiver:
             self._counters.dropped += 1
         else:
             self._take(sequence, _Unit(flags, reply_to, frame[_HEADER.size :]))
-        self._due.append(True)  # CH-23; a double may mean that our ACK was lost
+        self.unsent[:] = (True,)  # CH-23; a double may mean that our ACK was lost
 
     def _take(self, sequence: int, unit: _Unit) -> None:
         is_next = sequence == self._next
@@ -179,4 +189,4 @@ class CommandReceiver:
         self._on_message(message)
         self._unread_bytes += len(data) + MESSAGE_OVERHEAD_BYTES
         self._counters.received += 1
-        self.events.append(message)
+        self.unread.append(message)

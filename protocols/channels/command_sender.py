@@ -2,7 +2,7 @@
 
 *Theory of operation.* A unit is *waiting* (never sent), in *flight*, *lost* (to be sent again) or acknowledged, and
 then forgotten. ``_flight`` is ordered by the time of the last transmission, so its first unit has the next deadline.
-``_queue`` holds what is to be sent: the lost units, then the waiting ones.
+``unsent`` holds what is to be sent: the lost units, then the waiting ones.
 
     waiting --sent--> flight --acknowledged--> (forgotten)
                       flight --timer, or three later units acknowledged--> lost --sent--> flight
@@ -10,12 +10,11 @@ then forgotten. ``_flight`` is ordered by the time of the last transmission, so 
 """
 
 import struct
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from protocols.channels.base import Counters, Path, Source
+from protocols.channels.base import Counters, Path, SendsOne
 from protocols.channels.limits import COMMAND_WINDOW_UNITS, MESSAGE_OVERHEAD_BYTES
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, ProtocolViolationError
@@ -47,13 +46,27 @@ class Unit:
     """Units sent later and acknowledged since the last transmission."""
 
 
-class CommandSender:
+class CommandSender(SendsOne):
     """Everything of one channel that the peer has not acknowledged."""
+
+    __slots__ = (
+        "_acked_to",
+        "_counters",
+        "_expiries",
+        "_flight",
+        "_lost",
+        "_order",
+        "_path",
+        "queued_bytes",
+        "sent_to",
+        "unsent",
+    )
 
     def __init__(self, path: Path, counters: Counters) -> None:
         self._path = path
         self._counters = counters
-        self._queue: deque[Unit] = deque()
+        self.unsent: list[Unit] = []
+        """Units to send."""
         self._flight: dict[int, Unit] = {}
         self._lost: dict[int, Unit] = {}
         self._acked_to = 0
@@ -64,26 +77,23 @@ class CommandSender:
         self.queued_bytes = 0
         """Bytes that are not acknowledged."""
 
-    def source(self) -> Source:
-        """Units to send."""
-        return Source(self._queue, self._take, self._ready)
-
     def queue(self, unit: Unit) -> None:
         """Take the unit of the next sequence."""
-        self._queue.append(unit)
+        self.unsent.append(unit)
         self.queued_bytes += unit.body_bytes + MESSAGE_OVERHEAD_BYTES
 
     # --- out ----------------------------------------------------------------------------------
 
-    def _ready(self, _now: float) -> bool:
-        """What was lost is inside the window by nature."""
-        unit = self._queue[0]
+    def ready(self, now: float) -> bool:  # noqa: ARG002  the multiplexer's signature
+        """Whether the window allows the next unit; what was lost is inside of it by nature."""
+        unit = self.unsent[0]
         return unit.times > 0 or unit.sequence < self._acked_to + COMMAND_WINDOW_UNITS
 
-    def _take(self, now: float) -> bytes | None:
-        if not self._ready(now):
+    def take(self, now: float) -> bytes | None:
+        """The next unit, if the window allows it."""
+        if not self.ready(now):
             return None
-        unit = self._queue.popleft()
+        unit = self.unsent.pop(0)
         if unit.times:
             del self._lost[unit.sequence]
             self._counters.retransmitted += 1
@@ -128,7 +138,7 @@ class CommandSender:
     def _forget(self, sequence: int) -> Unit | None:
         unit = self._flight.pop(sequence, None)
         if unit is None and (unit := self._lost.pop(sequence, None)) is not None:
-            self._queue.remove(unit)  # among the first: lost units are
+            self.unsent.remove(unit)  # among the first: lost units are
         if unit is not None:
             self.queued_bytes -= unit.body_bytes + MESSAGE_OVERHEAD_BYTES
         return unit
@@ -156,7 +166,7 @@ class CommandSender:
     def _give_up(self, units: list[Unit]) -> None:
         for unit in units:
             self._lost[unit.sequence] = self._flight.pop(unit.sequence)
-        self._queue.extendleft(reversed(units))
+        self.unsent[:0] = units
         self._counters.lost += len(units)
 
     # --- timer --------------------------------------------------------------------------------

@@ -1,11 +1,10 @@
 """`control`: newest wins, with a lifetime (specs/3-channels.md, 3.2)."""
 
 import struct
-from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 from protocols.channels.ages import AgeFilter, milliseconds
-from protocols.channels.base import U32, ChannelBase, Held, Path, Ports, Reader, Source
+from protocols.channels.base import U32, ChannelBase, Held, Path, Ports, ReadsOne, SendsOne
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, MessageTooLargeError, UsageError
 from protocols.events import ChannelEvent, ControlReceived, Sendable, SendControl
@@ -16,24 +15,22 @@ _HEADER: Final = derive_struct(CONTROL_HEADER)
 _CHANNEL: Final = int(InnerType.CHANNEL)
 
 
-class ControlChannel(ChannelBase):
+class ControlChannel(SendsOne, ReadsOne, ChannelBase):
     """At most one unsent message, and at most one that the user has not taken."""
+
+    __slots__ = ("_ages", "_delivered", "_next_sequence", "_stale_since", "unread", "unsent")
 
     def __init__(self, channel: ChannelId, path: Path) -> None:
         super().__init__(channel, path)
         self._next_sequence = 0
-        self._unsent: deque[tuple[float, bytes]] = deque(maxlen=1)
+        self.unsent: list[tuple[float, bytes]] = []
         self._delivered = -1
         self._ages = AgeFilter()
         self._stale_since: float | None = None
-        self._read: deque[ControlReceived] = deque(maxlen=1)
+        self.unread: list[ControlReceived] = []
 
     def ports(self) -> Ports:
-        return Ports(
-            source=Source(self._unsent, self._take, self._ready),
-            receivers={InnerType.CHANNEL: self._receive_untrusted},
-            readers=(Reader(self._read, self._next_event),),
-        )
+        return Ports(source=self, reader=self)
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -49,28 +46,28 @@ class ControlChannel(ChannelBase):
         header = _HEADER.pack(_CHANNEL, self.id, round(message.lifetime_s * 1000), sequence, milliseconds(now) & U32)
         frame = header + message.data
         self._next_sequence = sequence + 1
-        self.counters.dropped += len(self._unsent)
-        self._unsent.append((now + message.lifetime_s, frame))  # CH-13: the deque holds one
+        self.counters.dropped += len(self.unsent)
+        self.unsent[:] = ((now + message.lifetime_s, frame),)  # CH-13
         return 0
 
     def room(self) -> int:
         return 1
 
     def shrink(self) -> None:
-        if self._unsent and len(self._unsent[0][1]) > self.path.max_frame_bytes:
-            self._unsent.clear()
+        if self.unsent and len(self.unsent[0][1]) > self.path.max_frame_bytes:
+            self.unsent.clear()
             self.counters.dropped += 1
 
-    def _take(self, now: float) -> bytes | None:
-        expires, frame = self._unsent.popleft()
+    def take(self, now: float) -> bytes | None:
+        expires, frame = self.unsent.pop()
         if now > expires:  # CH-13
             self.counters.dropped += 1
             return None
         self.counters.sent += 1
         return frame
 
-    def _ready(self, now: float) -> bool:
-        return now <= self._unsent[0][0]
+    def ready(self, now: float) -> bool:
+        return now <= self.unsent[0][0]
 
     # --- receiving ----------------------------------------------------------------------------
 
@@ -91,19 +88,19 @@ class ControlChannel(ChannelBase):
             return
         self._delivered = sequence
         self.counters.received += 1
-        self.counters.dropped += len(self._read)
+        self.counters.dropped += len(self.unread)
         # Newest wins up to the user: one who reads slowly must not act on old sticks first.
-        self._read.append(
+        self.unread[:] = (
             ControlReceived(
                 channel=self.id,
                 data=frame[_HEADER.size :],
                 age_s=age_ms / 1000,
                 expires_s=now + (lifetime_ms - age_ms) / 1000,
-            )
+            ),
         )
 
-    def _next_event(self, now: float, held: Held) -> ChannelEvent | None:  # noqa: ARG002  newest wins: never held
-        event = self._read.popleft()
+    def next_event(self, now: float, held: Held) -> ChannelEvent | None:  # noqa: ARG002  newest wins: never held
+        event = self.unread.pop()
         if now <= event.expires_s:
             return event
         self.counters.stale += 1  # CH-14
@@ -118,3 +115,5 @@ class ControlChannel(ChannelBase):
     def stale_since(self) -> float | None:
         """When the first of the messages arrived that were all too old; None after one that was not."""
         return self._stale_since
+
+    RECEIVERS: ClassVar = {int(InnerType.CHANNEL): _receive_untrusted}

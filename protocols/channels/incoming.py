@@ -45,6 +45,24 @@ class Receiving(Enum):
 class Incoming:
     """One transfer, receiving side."""
 
+    __slots__ = (
+        "_advertised",
+        "_early",
+        "_hash",
+        "_largest",
+        "_on_piece",
+        "_pieces",
+        "_ranges",
+        "_taken_to",
+        "_unacknowledged",
+        "accepted_from",
+        "ack_at",
+        "ack_due",
+        "offer",
+        "received_to",
+        "state",
+    )
+
     def __init__(self, offer: BulkOffer, on_piece: Callable[["Incoming"], None]) -> None:
         self.offer = offer
         self.state = Receiving.OFFERED

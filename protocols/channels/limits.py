@@ -40,6 +40,8 @@ STREAM_QUEUE_BYTES: Final = 2 * (MAX_STREAM_MESSAGE_BYTES + MESSAGE_OVERHEAD_BYT
 """Sending: holds two messages of the largest size; beyond, the oldest that has not begun is dropped."""
 STREAM_READ_BYTES: Final = 4_194_304
 """Receiving: whole messages that the user has not taken; beyond, the oldest is dropped."""
+STREAM_BUNDLE_MESSAGES: Final = 256
+"""Sending: messages in one bundle; more save nothing."""
 STREAM_REORDER_MESSAGES: Final = 128
 """Whole messages that may overtake a missing one before it is given up."""
 

@@ -4,9 +4,9 @@ Sans-I/O, and without keys: what goes out is sealed, and what comes in was opene
 """
 
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from functools import lru_cache
 from typing import Final
 
 from protocols.channels.base import (
@@ -16,9 +16,6 @@ from protocols.channels.base import (
     ClassStats,
     Held,
     Path,
-    Read,
-    ReceiveUntrusted,
-    Source,
 )
 from protocols.channels.bulk import BulkChannel
 from protocols.channels.command import CommandChannel
@@ -34,6 +31,7 @@ from specs.registry import MAX_RECORD_PLAINTEXT_BYTES, Channel, ChannelClass, Ch
 HANDLED_TYPES: Final = frozenset(
     (
         InnerType.CHANNEL,
+        InnerType.STREAM_BUNDLE,
         InnerType.ACK,
         InnerType.BULK_ACK,
         InnerType.BULK_OFFER,
@@ -43,12 +41,17 @@ HANDLED_TYPES: Final = frozenset(
 )
 """Inner types that :meth:`Channels.receive_untrusted` takes; the others are the link's own."""
 
-_Sender = Callable[[Sendable, float], int]
-TakeAll = Callable[[], list[ChannelEvent]]
+_TIMED: Final = frozenset((ChannelClass.COMMAND, ChannelClass.BULK))
+"""Classes whose channels have timers."""
+_RUN_FRAMES: Final = 64
+"""Frames of a train that are looked at together."""
+_CHANNEL: Final = int(InnerType.CHANNEL)
 
 
 class Channels:
     """The channels of one association (CH-2): made with it, and gone with it; a rekey does not touch them."""
+
+    __slots__ = ("_by_id", "_channels", "_last_of_rank", "_order", "_path", "_readers", "_timed")
 
     def __init__(
         self,
@@ -63,31 +66,19 @@ class Channels:
         window = CongestionWindow(packet_bytes=max_frame_bytes, enabled=not reliable)
         self._path = Path(RttEstimator(), window, reliable, max_frame_bytes)
         rows = sorted(table, key=lambda row: row.service)
-        self._channels = [
+        self._channels = tuple(
             (row.service, channel) for row in rows if (channel := _make(row, self._path, entropy)) is not None
-        ]
-        self._senders: dict[int, _Sender] = {channel.id: channel.send for _, channel in self._channels}
-        self._timed = [
-            channel for service, channel in self._channels if service in {ChannelClass.COMMAND, ChannelClass.BULK}
-        ]
-        self._receivers: dict[int, dict[int, ReceiveUntrusted]] = defaultdict(dict)
-        self._readers: list[tuple[Sized, Read, TakeAll | None]] = []  # unpacked: most are looked at in vain
-        self._order, self._last_of_rank = self._wire()
-
-    def _wire(self) -> tuple[list[Source], list[int]]:
-        """The sources in order of priority (CH-3), and for each place the last one of the same rank."""
-        ranked: list[tuple[int, Source]] = []
-        for service, channel in self._channels:
-            ports = channel.ports()
-            for kind, receive in ports.receivers.items():
-                self._receivers[kind][channel.id] = receive
-            self._readers += [(reader.queue, reader.take, reader.take_all) for reader in ports.readers]
-            ranked.append((2 * service, ports.source))
-            if ports.acknowledgements is not None:
-                ranked.append((2 * ChannelClass.COMMAND + 1, ports.acknowledgements))
+        )
+        self._by_id: dict[int, ChannelBase] = {channel.id: channel for _, channel in self._channels}
+        self._timed = tuple(channel for service, channel in self._channels if service in _TIMED)
+        ports = [(service, channel.ports()) for service, channel in self._channels]
+        self._readers = tuple(each.reader for _, each in ports)
+        ranked = [(2 * service, each.source) for service, each in ports]
+        acknowledges = 2 * ChannelClass.COMMAND + 1
+        ranked += [(acknowledges, each.acknowledgements) for _, each in ports if each.acknowledgements is not None]
         ranked.sort(key=lambda entry: entry[0])
-        ranks = [rank for rank, _ in ranked]
-        return [source for _, source in ranked], [bisect_right(ranks, rank) - 1 for rank in ranks]
+        self._order = [source for _, source in ranked]
+        self._last_of_rank = _last_of_rank(tuple(rank for rank, _ in ranked))
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -96,10 +87,10 @@ class Channels:
 
         A :class:`LocalError` (wrong channel or value, too large, queue full) leaves everything as it was.
         """
-        sender = self._senders.get(message.channel)
-        if sender is None:
+        channel = self._by_id.get(message.channel)
+        if channel is None:
             raise UsageError("the link has no such channel")
-        return sender(message, now)
+        return channel.send(message, now)
 
     def send_many(self, channel: ChannelId, datas: Sequence[bytes], now: float) -> int:  # noqa: ARG002  as ``send``
         """Queue messages on a channel of class ``stream``, as many as there is room for; how many.
@@ -107,10 +98,23 @@ class Channels:
         Nothing is dropped for them, unlike by ``send``: 0 means that there is no room now. A :class:`LocalError` (one
         of them is no bytes, or too large) leaves everything as it was.
         """
-        for _, each in self._channels:
-            if each.id == channel and isinstance(each, StreamChannel):
-                return each.send_many(datas)
-        raise UsageError("the link has no such channel of class stream")
+        stream = self._by_id.get(channel)
+        if not isinstance(stream, StreamChannel):
+            raise UsageError("the link has no such channel of class stream")
+        return stream.send_many(datas)
+
+    def service(self, channel: ChannelId) -> ChannelClass | None:
+        """The class of a channel; None if the link has no such channel."""
+        return next((service for service, each in self._channels if each.id == channel), None)
+
+    @property
+    def on_room(self) -> Callable[[], None] | None:
+        """What is called when ``send_many`` has not taken everything, and half of the queue has left since."""
+        return self._path.on_room
+
+    @on_room.setter
+    def on_room(self, value: Callable[[], None] | None) -> None:
+        self._path.on_room = value
 
     def room(self, service: ChannelClass) -> int:
         """What can be queued now on each channel of a class.
@@ -124,39 +128,36 @@ class Channels:
         """The inner frame to seal next; None if nothing may be sent now."""
         order = self._order
         for place, source in enumerate(order):
-            if source.queue and (frame := source.take(now)) is not None:
-                last = self._last_of_rank[place]
-                if place != last:  # channels of the same class take turns
-                    order.insert(last, order.pop(place))
+            if source.unsent and (frame := source.take(now)) is not None:
+                self._next_turn(place)
                 return frame
         return None
 
-    def next_frames(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:
+    def next_frames(self, now: float, limit_frames: int, limit_bytes: int) -> Sequence[bytes]:
         """Inner frames to seal next: those that as many calls of ``next_frame`` would give, in the same order.
 
         All are of the most urgent source that has something: one frame, but of a stream and of bulk as many as both
         limits allow, and at least one. Empty if nothing may be sent now.
         """
-        order = self._order
-        for place, source in enumerate(order):
-            if not source.queue:
+        for place, source in enumerate(self._order):
+            if not source.unsent:
                 continue
-            last = self._last_of_rank[place]
-            alone = not any(other.queue for other in order[place + 1 : last + 1])
-            if source.take_run and alone:
-                frames = source.take_run(now, limit_frames, limit_bytes)
-            else:
-                frame = source.take(now)
-                frames = [] if frame is None else [frame]
-            if frames:
-                if place != last:
-                    order.insert(last, order.pop(place))
+            rivals = self._order[place + 1 : self._last_of_rank[place] + 1]
+            most = 1 if any(each.unsent for each in rivals) else limit_frames
+            if frames := source.take_run(now, most, limit_bytes):
+                self._next_turn(place)
                 return frames
-        return []
+        return ()
+
+    def _next_turn(self, place: int) -> None:
+        """Channels of the same class take turns, frame by frame."""
+        last = self._last_of_rank[place]
+        if place != last:
+            self._order.insert(last, self._order.pop(place))
 
     def has_output(self, now: float) -> bool:
         """Would ``next_frame`` give one?"""
-        return any(source.queue and source.ready(now) for source in self._order)
+        return any(source.unsent and source.ready(now) for source in self._order)
 
     # --- receiving ----------------------------------------------------------------------------
 
@@ -168,11 +169,11 @@ class Channels:
         """
         if len(frame) < 2:
             raise MalformedError("inner frame: too short")
-        receivers = self._receivers.get(frame[0])
-        receive = receivers.get(frame[1]) if receivers else None
+        channel = self._by_id.get(frame[1])
+        receive = channel.RECEIVERS.get(frame[0]) if channel else None
         if receive is None:
             raise ProtocolViolationError("inner frame: its type does not fit its channel (CH-1)")
-        receive(frame, now)
+        receive(channel, frame, now)
 
     def receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
         """Take the inner frames of one train, in order; how many.
@@ -180,11 +181,19 @@ class Channels:
         It stops before the first that is not of ``HANDLED_TYPES``: that one is the link's own. The errors are those of
         ``receive_untrusted``; what stands before the frame at fault has been taken then.
         """
-        for place, frame in enumerate(frames):
+        taken, total = 0, len(frames)
+        while taken < total:
+            frame = frames[taken]
             if not frame or frame[0] not in HANDLED_TYPES:
-                return place
+                break
+            if frame[0] == _CHANNEL and taken + 1 < total and frame[:2] == frames[taken + 1][:2]:
+                channel = self._by_id.get(frame[1])
+                if channel is not None and channel.TAKES_RUNS:
+                    taken += channel.receive_run_untrusted(frames[taken : taken + _RUN_FRAMES], now)
+                    continue
             self.receive_untrusted(frame, now)
-        return len(frames)
+            taken += 1
+        return taken
 
     def next_event(self, now: float = float("-inf"), held: Held = NOTHING_HELD) -> ChannelEvent | None:
         """What the user has not taken yet, by priority of its class; taking it is what opens flow windows.
@@ -192,21 +201,17 @@ class Channels:
         ``now``: a control message that has waited too long is not handed out any more (CH-14). ``held``: what the user
         has no room for is passed over (CH-5).
         """
-        for queue, take, _ in self._readers:
-            if queue and (event := take(now, held)) is not None:
+        for reader in self._readers:
+            if reader.unread and (event := reader.next_event(now, held)) is not None:
                 return event
         return None
 
-    def next_events(self, now: float, held: Held = NOTHING_HELD) -> list[ChannelEvent]:
+    def next_events(self, now: float, held: Held = NOTHING_HELD) -> Sequence[ChannelEvent]:
         """What ``next_event`` would give next: one event, but of a stream all of them; empty if there is none."""
-        for queue, take, take_all in self._readers:
-            if not queue:
-                continue
-            if take_all:
-                return take_all()
-            if (event := take(now, held)) is not None:
-                return [event]
-        return []
+        for reader in self._readers:
+            if reader.unread and (events := reader.next_events(now, held)):
+                return events
+        return ()
 
     @property
     def control_stale_since(self) -> float | None:
@@ -282,6 +287,12 @@ def _make(row: Channel, path: Path, entropy: Callable[[int], bytes]) -> ChannelB
         return BulkChannel(row.id, path, int.from_bytes(entropy(2), "big"))
     kind = _MACHINES.get(row.service)
     return kind(row.id, path) if kind is not None else None
+
+
+@lru_cache(maxsize=8)
+def _last_of_rank(ranks: tuple[int, ...]) -> tuple[int, ...]:
+    """For each place the last one of the same rank; shared by all links of a type."""
+    return tuple(bisect_right(ranks, rank) - 1 for rank in ranks)
 
 
 def _check_frame_bytes(value: int) -> None:

@@ -4,14 +4,22 @@
 are all sequences up to ``floor``, and those in ``ahead``. In order and without loss ``ahead`` stays empty. A message
 that never comes leaves a gap that holds the floor down; when ``STREAM_REORDER_MESSAGES`` are ahead of it, the floor
 jumps to the first of them and what it passed over is lost. So memory is bounded whatever sequences a peer invents.
+
+A run of whole messages, of which none is known, is taken in one step. It is the same as one after the other: a gap is
+given up for what is ahead of it in the end, and where that is much, it was much before the end too.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from protocols.channels.base import Counters
 from protocols.channels.limits import STREAM_REORDER_MESSAGES
 from protocols.errors import ProtocolViolationError
 from specs.registry import MAX_PARTIAL_STREAM_MESSAGES, MAX_STREAM_MESSAGE_BYTES
+
+_NONE_AHEAD: Final[set[int]] = set()
+"""Shared by all channels without a gap; nothing is ever added to it."""
 
 
 @dataclass(slots=True)
@@ -24,7 +32,7 @@ class Partial:
     """Bytes of every fragment but the last; 0 while none of them has arrived."""
     last: int = 0
     """Bytes of the last fragment; 0 while it has not arrived."""
-    fragments: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    fragments: dict[int, bytes | memoryview] = field(default_factory=dict[int, bytes | memoryview])
     """What has arrived, by index."""
 
     def check(self, index: int, count: int, size: int) -> None:
@@ -41,7 +49,7 @@ class Partial:
         if length * (count - 1) + (last or 1) > MAX_STREAM_MESSAGE_BYTES:
             raise ProtocolViolationError("stream: message too large (CH-41)")
 
-    def add(self, index: int, body: bytes) -> bytes | None:
+    def add(self, index: int, body: bytes | memoryview) -> bytes | None:
         """Take a checked fragment; the message if it is whole now."""
         self.fragments[index] = body
         if index == self.count - 1:
@@ -56,10 +64,12 @@ class Partial:
 class Reassembly:
     """One channel's sequences and partial messages."""
 
+    __slots__ = ("_ahead", "_counters", "_floor", "_partials")
+
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._floor = -1
-        self._ahead: set[int] = set()
+        self._ahead: set[int] = _NONE_AHEAD
         self._partials: dict[int, Partial] = {}
 
     def whole_untrusted(self, sequence: int) -> bool:
@@ -74,7 +84,26 @@ class Reassembly:
         self._finish(sequence)
         return True
 
-    def fragment_untrusted(self, sequence: int, index: int, count: int, body: bytes) -> bytes | None:
+    def contradicts(self, first: int, count: int) -> bool:
+        """Whether fragments of one of these messages have arrived (CH-42)."""
+        return any(first <= sequence < first + count for sequence in self._partials)
+
+    def take_run(self, first: int, count: int) -> bool:
+        """Take whole messages of consecutive sequences, and deliver them; False, and nothing, if one is known."""
+        if first == self._floor + 1 and not self._ahead and not self._partials:
+            self._floor += count
+            return True
+        run = range(first, first + count)
+        if first <= self._floor or self.contradicts(first, count) or not self._ahead.isdisjoint(run):
+            return False
+        if first == self._floor + 1:
+            self._floor += count
+        else:
+            self._add(run)
+        self._settle()
+        return True
+
+    def fragment_untrusted(self, sequence: int, index: int, count: int, body: bytes | memoryview) -> bytes | None:
         """One of several fragments; the message if it is whole now."""
         if self._is_done(sequence):
             return None
@@ -111,14 +140,30 @@ class Reassembly:
         return victim != sequence
 
     def _finish(self, sequence: int) -> None:
-        """``sequence`` is done: raise the floor as far as that goes."""
+        """``sequence`` is done."""
+        if sequence == self._floor + 1:
+            self._floor = sequence
+        else:
+            self._add((sequence,))
+        self._settle()
+
+    def _add(self, sequences: Iterable[int]) -> None:
+        if self._ahead is _NONE_AHEAD:
+            self._ahead = set()
+        self._ahead.update(sequences)
+
+    def _settle(self) -> None:
+        """Raise the floor as far as that goes."""
         ahead = self._ahead
-        ahead.add(sequence)
-        if self._floor + 1 not in ahead and len(ahead) > STREAM_REORDER_MESSAGES:
+        while ahead:
+            while self._floor + 1 in ahead:
+                self._floor += 1
+                ahead.remove(self._floor)
+            if len(ahead) <= STREAM_REORDER_MESSAGES:
+                break
             self._jump(min(ahead))
-        while self._floor + 1 in ahead:
-            self._floor += 1
-            ahead.remove(self._floor)
+        if not ahead:
+            self._ahead = _NONE_AHEAD
 
     def _jump(self, target: int) -> None:
         """Give up everything between the floor and ``target``."""

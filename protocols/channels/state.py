@@ -1,10 +1,9 @@
 """`state`: newest wins per key (specs/3-channels.md, 3.4)."""
 
 import struct
-from collections import OrderedDict
-from typing import Final
+from typing import ClassVar, Final
 
-from protocols.channels.base import NOTHING_HELD, ChannelBase, Held, Path, Ports, Reader, Source, always
+from protocols.channels.base import NOTHING_HELD, ChannelBase, Held, Path, Ports, ReadsOne, SendsOne
 from protocols.channels.limits import MAX_STATE_KEYS, MESSAGE_OVERHEAD_BYTES, STATE_READ_BYTES
 from protocols.codec import derive_struct
 from protocols.errors import MalformedError, MessageTooLargeError, ProtocolViolationError, UsageError
@@ -16,24 +15,22 @@ _HEADER: Final = derive_struct(CHANNEL_HEADER)
 _CHANNEL: Final = int(InnerType.CHANNEL)
 
 
-class StateChannel(ChannelBase):
+class StateChannel(SendsOne, ReadsOne, ChannelBase):
     """A newer value takes the place of an older one in both queues, so the first key in is the first out."""
+
+    __slots__ = ("_keys", "_newest", "_next_sequence", "_unread_bytes", "unread", "unsent")
 
     def __init__(self, channel: ChannelId, path: Path) -> None:
         super().__init__(channel, path)
         self._next_sequence = 0
-        self._keys: set[int] = set()
-        self._unsent: OrderedDict[int, bytes] = OrderedDict()
+        self._keys: dict[int, None] = {}
+        self.unsent: dict[int, bytes] = {}
         self._newest: dict[int, int] = {}
-        self._read: OrderedDict[int, StateReceived] = OrderedDict()
+        self.unread: dict[int, StateReceived] = {}
         self._unread_bytes = 0
 
     def ports(self) -> Ports:
-        return Ports(
-            source=Source(self._unsent, self._take, always),
-            receivers={InnerType.CHANNEL: self._receive_untrusted},
-            readers=(Reader(self._read, self._next_event),),
-        )
+        return Ports(source=self, reader=self)
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -50,23 +47,23 @@ class StateChannel(ChannelBase):
         sequence = self.take_sequence(self._next_sequence)
         frame = _HEADER.pack(_CHANNEL, self.id, key, sequence) + message.data
         self._next_sequence = sequence + 1
-        self._keys.add(key)
-        self.counters.dropped += key in self._unsent
-        self._unsent[key] = frame  # CH-31: keeps the place of the value that it replaces
+        self._keys[key] = None
+        self.counters.dropped += key in self.unsent
+        self.unsent[key] = frame  # CH-31: keeps the place of the value that it replaces
         return 0
 
     def room(self) -> int:
-        return MAX_STATE_KEYS - len(self._unsent)
+        return MAX_STATE_KEYS - len(self.unsent)
 
     def shrink(self) -> None:
-        too_large = [key for key, frame in self._unsent.items() if len(frame) > self.path.max_frame_bytes]
+        too_large = [key for key, frame in self.unsent.items() if len(frame) > self.path.max_frame_bytes]
         for key in too_large:
-            del self._unsent[key]
+            del self.unsent[key]
         self.counters.dropped += len(too_large)
 
-    def _take(self, now: float) -> bytes:  # noqa: ARG002  the multiplexer's signature
+    def take(self, now: float) -> bytes:  # noqa: ARG002  the multiplexer's signature
         self.counters.sent += 1
-        return self._unsent.popitem(last=False)[1]
+        return self.unsent.pop(next(iter(self.unsent)))
 
     # --- receiving ----------------------------------------------------------------------------
 
@@ -86,17 +83,19 @@ class StateChannel(ChannelBase):
         self._deliver(StateReceived(channel=self.id, key=key, data=frame[_HEADER.size :]))
 
     def _deliver(self, event: StateReceived) -> None:
-        replaced = self._read.get(event.key)
+        replaced = self.unread.get(event.key)
         if replaced is not None:
             self._unread_bytes -= len(replaced.data) + MESSAGE_OVERHEAD_BYTES
             self.counters.dropped += 1
-        self._read[event.key] = event
+        self.unread[event.key] = event
         self._unread_bytes += len(event.data) + MESSAGE_OVERHEAD_BYTES
         while self._unread_bytes > STATE_READ_BYTES:
-            self._next_event(0.0, NOTHING_HELD)
+            self.next_event(0.0, NOTHING_HELD)
             self.counters.dropped += 1
 
-    def _next_event(self, now: float, held: Held) -> ChannelEvent:  # noqa: ARG002  newest wins: never held
-        event = self._read.popitem(last=False)[1]
+    def next_event(self, now: float, held: Held) -> ChannelEvent:  # noqa: ARG002  newest wins: never held
+        event = self.unread.pop(next(iter(self.unread)))
         self._unread_bytes -= len(event.data) + MESSAGE_OVERHEAD_BYTES
         return event
+
+    RECEIVERS: ClassVar = {int(InnerType.CHANNEL): _receive_untrusted}

@@ -1,25 +1,43 @@
-"""`stream`: unreliable, fragmented (specs/3-channels.md, 3.5)."""
+"""`stream`: unreliable, fragmented, bundled (specs/3-channels.md, 3.5)."""
 
 import struct
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Final
+from itertools import accumulate, compress, count, repeat
+from operator import add, gt, le
+from typing import ClassVar, Final, cast
 
-from protocols.channels.base import NOTHING_HELD, ChannelBase, Held, Path, Ports, Reader, Source, always
-from protocols.channels.limits import MESSAGE_OVERHEAD_BYTES, STREAM_QUEUE_BYTES, STREAM_READ_BYTES
+from protocols.channels.base import ChannelBase, Held, Path, Ports, SendsOne
+from protocols.channels.limits import (
+    MESSAGE_OVERHEAD_BYTES,
+    STREAM_BUNDLE_MESSAGES,
+    STREAM_QUEUE_BYTES,
+    STREAM_READ_BYTES,
+)
 from protocols.channels.reassembly import Reassembly
-from protocols.codec import derive_struct
+from protocols.channels.stream_frames import (
+    BUNDLE_BYTES,
+    HEADER,
+    HEADER_BYTES,
+    LENGTH_BYTES,
+    bodies,
+    bundle,
+    count_whole,
+    fragments,
+    sequence_of,
+    unbundle_untrusted,
+    whole_frames,
+)
 from protocols.errors import MalformedError, MessageTooLargeError, ProtocolViolationError, UsageError
 from protocols.events import ChannelEvent, Sendable, SendStream, StreamReceived
-from specs.inner import STREAM_HEADER
 from specs.registry import MAX_STREAM_FRAGMENTS, MAX_STREAM_MESSAGE_BYTES, ChannelId, InnerType
 
-_HEADER: Final = derive_struct(STREAM_HEADER)
-_HEADER_BYTES: Final = _HEADER.size
-_CHANNEL: Final = int(InnerType.CHANNEL)
+_NONE: Final[deque[StreamReceived]] = deque()
+"""Shared by all channels of which nothing waits to be read; nothing is ever added to it."""
+_new: Final = cast("Callable[[type[StreamReceived], tuple[ChannelId, int, bytes]], StreamReceived]", tuple.__new__)
+"""What ``StreamReceived`` calls in the end, without the Python in between."""
 
 
 @dataclass(slots=True)
@@ -36,31 +54,39 @@ class _Cut:
     """The next fragment."""
 
 
-class StreamChannel(ChannelBase):
-    """Messages wait as they are, and are framed when they leave.
+class StreamChannel(SendsOne, ChannelBase):
+    """Messages wait as they are, and are framed when they leave: alone, in a bundle, or in fragments.
 
     The queue has no gaps behind its first message: what is dropped is dropped in front. So no number has to be kept
     with a message, unless it is the first and half of it has left.
     """
 
+    __slots__ = (
+        "_cut",
+        "_next_sequence",
+        "_queued_bytes",
+        "_reassembly",
+        "_refused",
+        "_unread_bytes",
+        "unread",
+        "unsent",
+    )
+
     def __init__(self, channel: ChannelId, path: Path) -> None:
         super().__init__(channel, path)
         self._next_sequence = 0
-        self._unsent: list[bytes] = []
+        self.unsent: list[bytes] = []
         self._cut: _Cut | None = None
         self._queued_bytes = 0
+        self._refused = False
         self._reassembly = Reassembly(self.counters)
-        self._read: deque[StreamReceived] = deque()
+        self.unread: deque[StreamReceived] = _NONE
         self._unread_bytes = 0
 
     def ports(self) -> Ports:
-        return Ports(
-            source=Source(self._unsent, self._take, always, self._take_run),
-            receivers={InnerType.CHANNEL: self._receive_untrusted},
-            readers=(Reader(self._read, self._next_event, self._all_events),),
-        )
+        return Ports(source=self, reader=self)
 
-    # --- sending ------------------------------------------------------------------------------
+    # --- the queue ------------------------------------------------------------------------------
 
     def send(self, message: Sendable, now: float) -> int:  # noqa: ARG002  a stream has no clock
         if not isinstance(message, SendStream):
@@ -70,7 +96,7 @@ class StreamChannel(ChannelBase):
         if size > MAX_STREAM_MESSAGE_BYTES:
             raise MessageTooLargeError("a stream message is at most 1,048,576 bytes")
         self._next_sequence = self.take_sequence(self._next_sequence) + 1
-        self._unsent.append(data)
+        self.unsent.append(data)
         self._queued_bytes += size + MESSAGE_OVERHEAD_BYTES
         if self._queued_bytes > STREAM_QUEUE_BYTES:
             self._drop_oldest()
@@ -78,26 +104,34 @@ class StreamChannel(ChannelBase):
 
     def send_many(self, datas: Sequence[bytes]) -> int:
         """Queue as many as there is room for without dropping anything; how many. All are checked before."""
-        messages = list(map(_as_bytes, datas))
+        messages = datas if set(map(type, datas)) <= {bytes} else list(map(_as_bytes, datas))
         sizes = list(map(len, messages))
-        if max(sizes, default=0) > MAX_STREAM_MESSAGE_BYTES:
+        total = sum(sizes)
+        if total > MAX_STREAM_MESSAGE_BYTES and max(sizes) > MAX_STREAM_MESSAGE_BYTES:
             raise MessageTooLargeError("a stream message is at most 1,048,576 bytes")
-        ends = list(accumulate(size + MESSAGE_OVERHEAD_BYTES for size in sizes))
-        count = bisect_right(ends, STREAM_QUEUE_BYTES - self._queued_bytes)
-        if count:
-            self._next_sequence = self.take_sequence(self._next_sequence + count - 1) + 1
-            self._unsent += messages[:count]
-            self._queued_bytes += ends[count - 1]
-        return count
+        taken, room = len(messages), STREAM_QUEUE_BYTES - self._queued_bytes
+        total += taken * MESSAGE_OVERHEAD_BYTES
+        if total > room:
+            ends = list(accumulate(map(add, sizes, repeat(MESSAGE_OVERHEAD_BYTES))))
+            taken = bisect_right(ends, room)
+            total = ends[taken - 1] if taken else 0
+            messages = messages[:taken]
+            self._refused = True
+        if taken:
+            self._next_sequence = self.take_sequence(self._next_sequence + taken - 1) + 1
+            self.unsent.extend(messages)
+            self._queued_bytes += total
+        return taken
 
     def room(self) -> int:
         return max(0, STREAM_QUEUE_BYTES - self._queued_bytes - MESSAGE_OVERHEAD_BYTES)
 
     def shrink(self) -> None:
         """A message under way cannot change the length of its fragments (CH-40): it is dropped."""
-        if self._cut and self._cut.length > self.path.max_frame_bytes - _HEADER_BYTES:
+        if self._cut and self._cut.length > self.path.max_frame_bytes - HEADER_BYTES:
             self._cut = None
             self._drop(0)
+            self._offer_room()
 
     def _drop_oldest(self) -> None:
         """Drop whole messages until the rest fits; one that is half sent is better finished."""
@@ -106,83 +140,178 @@ class StreamChannel(ChannelBase):
             self._drop(place)
 
     def _drop(self, place: int) -> None:
-        self._queued_bytes -= len(self._unsent.pop(place)) + MESSAGE_OVERHEAD_BYTES
+        self._queued_bytes -= len(self.unsent.pop(place)) + MESSAGE_OVERHEAD_BYTES
         self.counters.dropped += 1
 
-    def _take_run(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:
-        frames = [self._take(now)]
-        size = len(frames[0])
-        while self._unsent and len(frames) < limit_frames and size + self.path.max_frame_bytes <= limit_bytes:
-            frames.append(self._take(now))
-            size += len(frames[-1])
+    def _offer_room(self) -> None:
+        """Say so when half of the queue is free, to who was refused."""
+        if self._refused and self._queued_bytes <= STREAM_QUEUE_BYTES // 2:
+            self._refused = False
+            if self.path.on_room:
+                self.path.on_room()
+
+    # --- out ------------------------------------------------------------------------------------
+
+    def take(self, now: float) -> bytes:
+        """The next frame: a bundle of what waits, if that is several messages which fit one."""
+        return self.take_run(now, 1, 0)[0]
+
+    def take_run(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:  # noqa: ARG002
+        """The next frames, within both limits but for the first; only while ``unsent`` is not empty."""
+        frames: list[bytes] = []
+        while self.unsent and len(frames) < limit_frames:
+            most = limit_frames - len(frames)
+            is_whole = not self._cut and len(self.unsent[0]) + HEADER_BYTES <= self.path.max_frame_bytes
+            more = (self._take_whole if is_whole else self._take_fragments)(most, limit_bytes, not frames)
+            if not more:
+                break
+            frames += more
+            limit_bytes -= sum(map(len, more))
+        self._offer_room()
         return frames
 
-    def _take(self, now: float) -> bytes:  # noqa: ARG002  the multiplexer's signature
-        head = self._unsent[0]
-        largest = self.path.max_frame_bytes - _HEADER_BYTES
-        if len(head) > largest or self._cut:
-            return self._fragment(head, largest)
-        frame = _HEADER.pack(_CHANNEL, self.id, 0, self._next_sequence - len(self._unsent), 0, 1) + head
-        self._sent()
-        return frame
-
-    def _fragment(self, data: bytes, largest: int) -> bytes:
-        """The next fragment of the first message: as few as there can be, and even."""
-        cut = self._cut
+    def _take_fragments(self, most: int, room: int, at_least_one: bool) -> list[bytes]:
+        """Frames of the first message: as few as there can be, and even."""
+        data, cut = self.unsent[0], self._cut
         if cut is None:
-            count = -(-len(data) // largest)
-            cut = self._cut = _Cut(self._next_sequence - len(self._unsent), -(-len(data) // count), count)
-        start = cut.index * cut.length
-        header = _HEADER.pack(_CHANNEL, self.id, 0, cut.sequence, cut.index, cut.count)
-        frame = header + memoryview(data)[start : start + cut.length]
-        cut.index += 1
+            parts = -(-len(data) // (self.path.max_frame_bytes - HEADER_BYTES))
+            cut = self._cut = _Cut(self._next_sequence - len(self.unsent), -(-len(data) // parts), parts)
+        many = max(min(most, cut.count - cut.index, room // (cut.length + HEADER_BYTES)), at_least_one)
+        frames = fragments(self.id, cut.sequence, data, cut.length, range(cut.index, cut.index + many))
+        cut.index += many
         if cut.index == cut.count:
             self._cut = None
-            self._sent()
-        return frame
+            self._sent(1, len(data))
+        return frames
 
-    def _sent(self) -> None:
-        self._queued_bytes -= len(self._unsent.pop(0)) + MESSAGE_OVERHEAD_BYTES
-        self.counters.sent += 1
+    def _take_whole(self, most: int, room: int, at_least_one: bool) -> list[bytes]:
+        """Frames of the first messages, none of which needs fragments; perhaps fewer than there could be."""
+        messages = self.unsent
+        both = BUNDLE_BYTES + 2 * LENGTH_BYTES + sum(map(len, messages[:2]))
+        if len(messages) > 1 and both <= self.path.max_frame_bytes:
+            return self._take_bundle(room, at_least_one)
+        return self._take_alone(most, room, at_least_one)
 
-    # --- receiving ----------------------------------------------------------------------------
+    def _take_alone(self, most: int, room: int, at_least_one: bool) -> list[bytes]:
+        """One frame for each of the first messages, as far as none can share one with the next."""
+        largest, messages = self.path.max_frame_bytes, self.unsent
+        most = min(most, room // (HEADER_BYTES + len(messages[0])) + 1)
+        window = messages[: most + 1]
+        sizes = list(map(len, window))
+        many = min(most, len(window))
+        least = largest - BUNDLE_BYTES - 2 * LENGTH_BYTES
+        if 2 * min(sizes) <= least:
+            many = min(many, _first(map(le, map(add, sizes, sizes[1:]), repeat(least)), many))
+        if max(sizes) > largest - HEADER_BYTES:
+            many = min(many, _first(map(gt, sizes, repeat(largest - HEADER_BYTES)), many))
+        size = sum(sizes[:many])
+        if size + many * HEADER_BYTES > room:
+            ends = list(accumulate(map(add, sizes, repeat(HEADER_BYTES))))
+            many = max(bisect_right(ends, room, 0, many), at_least_one)
+            size = sum(sizes[:many])
+        frames = whole_frames(self.id, self._next_sequence - len(messages), window[:many])
+        self._sent(many, size)
+        return frames
+
+    def _take_bundle(self, room: int, at_least_one: bool) -> list[bytes]:
+        """One frame for as many messages as fit."""
+        largest, messages = self.path.max_frame_bytes - BUNDLE_BYTES, self.unsent
+        window = messages[: min(largest // (LENGTH_BYTES + len(messages[0])) + 1, STREAM_BUNDLE_MESSAGES)]
+        ends, sizes = _ends(window)
+        many = bisect_right(ends, largest)
+        if many == len(window) < STREAM_BUNDLE_MESSAGES:  # the first was larger than others: look at more
+            window = messages[:STREAM_BUNDLE_MESSAGES]
+            ends, sizes = _ends(window)
+            many = bisect_right(ends, largest)
+        size = ends[many - 1]
+        if BUNDLE_BYTES + size > room and not at_least_one:
+            return []
+        frame = bundle(self.id, self._next_sequence - len(messages), window[:many], sizes[:many])
+        self._sent(many, size - many * LENGTH_BYTES)
+        return [frame]
+
+    def _sent(self, messages: int, size: int) -> None:
+        del self.unsent[:messages]
+        self._queued_bytes -= size + messages * MESSAGE_OVERHEAD_BYTES
+        self.counters.sent += messages
+
+    # --- in -------------------------------------------------------------------------------------
 
     def _receive_untrusted(self, frame: bytes, now: float) -> None:  # noqa: ARG002
         try:
-            _, _, fec, sequence, index, count = _HEADER.unpack_from(frame)
+            _, _, fec, sequence, index, total = HEADER.unpack_from(frame)
         except struct.error:
             raise MalformedError("stream: too short") from None
         if fec:
             raise MalformedError("stream: unknown forward-error-correction scheme (CH-40)")
-        body = frame[_HEADER_BYTES:]
-        if count == 1 and index == 0:
+        if total == 1 and index == 0:
             if self._reassembly.whole_untrusted(sequence):
-                self._deliver(sequence, body)
+                self._deliver(sequence, (frame[HEADER_BYTES:],), len(frame) - HEADER_BYTES)
             return
-        if index >= count or count > MAX_STREAM_FRAGMENTS:
+        if index >= total or total > MAX_STREAM_FRAGMENTS:
             raise ProtocolViolationError("stream: no such fragment (CH-40)")
-        message = self._reassembly.fragment_untrusted(sequence, index, count, body)
+        body = memoryview(frame)[HEADER_BYTES:]  # copied once, when the message is whole
+        message = self._reassembly.fragment_untrusted(sequence, index, total, body)
         if message is not None:
-            self._deliver(sequence, message)
+            self._deliver(sequence, (message,), len(message))
 
-    def _deliver(self, sequence: int, data: bytes) -> None:
-        self._read.append(StreamReceived(self.id, sequence, data))
-        self.counters.received += 1
-        self._unread_bytes += len(data) + MESSAGE_OVERHEAD_BYTES
+    def receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
+        run = count_whole(self.id, frames)
+        if run < 2:
+            self._receive_untrusted(frames[0], now)
+            return 1
+        if self._reassembly.take_run(first := sequence_of(frames[0]), run):
+            messages = bodies(frames[:run])
+            self._deliver(first, messages, sum(map(len, messages)))
+        else:
+            for frame in frames[:run]:
+                self._receive_untrusted(frame, now)
+        return run
+
+    def _bundle_untrusted(self, frame: bytes, now: float) -> None:  # noqa: ARG002
+        first, messages, size = unbundle_untrusted(frame)
+        if self._reassembly.take_run(first, len(messages)):
+            self._deliver(first, messages, size)
+            return
+        if self._reassembly.contradicts(first, len(messages)):
+            raise ProtocolViolationError("stream bundle: fragments of one of its messages have arrived (CH-44)")
+        for sequence, message in enumerate(messages, start=first):
+            if self._reassembly.whole_untrusted(sequence):
+                self._deliver(sequence, (message,), len(message))
+
+    def _deliver(self, first: int, messages: Sequence[bytes], size: int) -> None:
+        """Hand out whole messages of consecutive sequences, ``size`` bytes in all."""
+        if not self.unread:
+            self.unread = deque()
+        many = len(messages)
+        fields = zip(repeat(self.id), range(first, first + many), messages)
+        self.unread.extend(map(_new, repeat(StreamReceived), fields))
+        self.counters.received += many
+        self._unread_bytes += size + many * MESSAGE_OVERHEAD_BYTES
         while self._unread_bytes > STREAM_READ_BYTES:
-            self._next_event(0.0, NOTHING_HELD)
+            self._take_event()
             self.counters.dropped += 1
 
-    def _next_event(self, now: float, held: Held) -> ChannelEvent:  # noqa: ARG002  unreliable: never held
-        event = self._read.popleft()
+    def next_event(self, now: float, held: Held) -> ChannelEvent:  # noqa: ARG002  unreliable: never held
+        return self._take_event()
+
+    def _take_event(self) -> StreamReceived:
+        event = self.unread.popleft()
         self._unread_bytes -= len(event.data) + MESSAGE_OVERHEAD_BYTES
         return event
 
-    def _all_events(self) -> list[ChannelEvent]:
-        events: list[ChannelEvent] = list(self._read)
-        self._read.clear()
+    def next_events(self, now: float, held: Held) -> Sequence[ChannelEvent]:  # noqa: ARG002
+        """Return all of them: who takes one of a stream takes what there is."""
+        events = list(self.unread)
+        self.unread = _NONE
         self._unread_bytes = 0
         return events
+
+    TAKES_RUNS: ClassVar = True
+    RECEIVERS: ClassVar = {
+        int(InnerType.CHANNEL): _receive_untrusted,
+        int(InnerType.STREAM_BUNDLE): _bundle_untrusted,
+    }
 
 
 def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
@@ -191,3 +320,14 @@ def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     if isinstance(data, bytearray | memoryview):  # not what else ``bytes`` takes: a number makes zeros
         return bytes(data)
     raise UsageError("a message is bytes")
+
+
+def _first(found: Iterable[bool], default: int) -> int:
+    """Place of the first True."""
+    return next(compress(count(), found), default)
+
+
+def _ends(messages: list[bytes]) -> tuple[list[int], list[int]]:
+    """Where each message of a bundle ends, lengths counted, and their sizes."""
+    sizes = list(map(len, messages))
+    return list(accumulate(map(add, sizes, repeat(LENGTH_BYTES)))), sizes

@@ -38,6 +38,7 @@ from tests.unit.channels.pair import (
     accept,
     ack,
     bulk_ack,
+    bundle,
     chunk,
     command,
     control,
@@ -268,6 +269,7 @@ near_frames = st.one_of(
     st.builds(ack, u32, u64),
     st.builds(state, few, u32, body),
     st.builds(stream, u32, st.integers(0, 5), st.integers(0, 5), body),
+    st.builds(bundle, u32, st.lists(body, min_size=2, max_size=9)),
     st.builds(chunk, few, u32, u64, body),
     st.builds(bulk_ack_of, few, u32, u64, u64, st.lists(st.tuples(u64, u64), max_size=16)),
     st.builds(
@@ -307,6 +309,7 @@ WHOLE: dict[InnerType, Format[Any]] = {
     InnerType.BULK_OFFER: inner.BULK_OFFER,
     InnerType.BULK_ACCEPT: inner.BULK_ACCEPT,
     InnerType.BULK_DONE: inner.BULK_DONE,
+    InnerType.STREAM_BUNDLE: inner.STREAM_BUNDLE,
 }
 HEADERS: dict[ChannelId, Format[Any]] = {
     ChannelId.CONTROL: inner.CONTROL_HEADER,
@@ -369,6 +372,9 @@ FAULTS = (
     stream(100, 2, 2, b"x"),
     stream(100, 0, 0, b"x"),
     stream(100, 0, 4096, bytes(1000)),
+    bundle(100, [b"x"]),
+    bundle(100, [b"x", b"y"]) + b"z",
+    bundle(2**32 - 2, [b"x", b"y"]),
     chunk(9, 1, 0, b"x"),
     chunk(0x0102, 1, 0, b""),
     chunk(0x0102, 1, 2**63, b"x"),

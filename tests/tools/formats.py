@@ -84,12 +84,19 @@ def _array(block: blocks.BoundedArray) -> st.SearchStrategy[tuple[Any, ...]]:
     return st.lists(_of(block.item, {}), min_size=block.min_items, max_size=most).map(tuple)
 
 
+def _counts_items(struct: construct.Struct) -> bool:
+    """Whether its field ``count`` says how many items another one has."""
+    return any(isinstance(getattr(part, "subcon", part), blocks.CountedArray) for part in struct.subcons)
+
+
 @st.composite
 def _record(draw: st.DrawFn, block: blocks.Record) -> Any:
     struct = cast("construct.Struct", block.subcon)
     seen: dict[str, Any] = {}
     for part in struct.subcons:
-        if part.name:
+        if part.name == "count" and _counts_items(struct):
+            seen["count"] = draw(st.integers(2, 8))  # more find nothing new
+        elif part.name:
             seen[part.name] = draw(_of(part, seen))
     return block.kind(**seen)
 
@@ -108,6 +115,12 @@ _BY_BLOCK: dict[type[Any], Callable[[Any], st.SearchStrategy[Any]]] = {
 
 def _of(block: Any, seen: dict[str, Any]) -> st.SearchStrategy[Any]:
     kind = block.__class__
+    if kind is blocks.CountedArray:  # of lengths, which are short: see SummedBytes
+        size = block.count(construct.Container(seen))
+        return st.lists(st.integers(0, 6), min_size=size, max_size=size).map(tuple)
+    if kind is blocks.SummedBytes:
+        size = sum(block.lengths(construct.Container(seen)))
+        return st.binary(min_size=size, max_size=size)
     if kind in {construct.Renamed, blocks.Exactly}:
         return _of(block.subcon, seen)
     if kind is construct.Switch:

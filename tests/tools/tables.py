@@ -21,7 +21,7 @@ from protocols.link.handshake import COOKIE_REPLY_BYTES, REFUSED_BYTES, lengths
 from protocols.link.pmtu import PMTU, PmtuEvent
 from specs.airlink import MESSAGES
 from specs.airlink.numbers import Direction
-from specs.inner import MAX_ACK_RANGES, BulkDirection
+from specs.inner import MAX_ACK_RANGES, MAX_BUNDLE_MESSAGES, BulkDirection
 from specs.registry import (
     CHANNELS,
     LINK_ROLES,
@@ -118,6 +118,7 @@ _FRAMES: Final = {
     InnerType.BULK_ACCEPT: ("receiver of the object", "wants it, from an offset on", "CH-51"),
     InnerType.BULK_DONE: ("both", "a transfer is over", "CH-56"),
     InnerType.PADDING: ("both", "nothing", "CH-65"),
+    InnerType.STREAM_BUNDLE: ("both", "several whole messages on a `stream` channel", "CH-43"),
     InnerType.PROBE: ("both", "asks whether a datagram of its size passes", "CH-66"),
     InnerType.PROBE_ACK: ("both", "answers a PROBE", "CH-66"),
 }
@@ -246,6 +247,7 @@ _SPECIFICATION: Final = {
     "MAX_BULK_NAME_BYTES": "CH-50",
 }
 _ELSEWHERE: Final = (
+    ("MAX_BUNDLE_MESSAGES", MAX_BUNDLE_MESSAGES, "CH-43: all empty, in the largest payload"),
     ("MAX_ACK_RANGES", MAX_ACK_RANGES, "CH-54"),
     ("COMMAND_WINDOW_UNITS", limits.COMMAND_WINDOW_UNITS, "CH-24"),
     ("MAX_STATE_KEYS", limits.MAX_STATE_KEYS, "CH-31"),

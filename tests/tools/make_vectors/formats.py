@@ -67,6 +67,16 @@ def _channels() -> Iterator[Json]:
         data = struct.pack(">BBHIHH", 1, 4, 0, 9, index, count)
         yield _row(f"stream header, fragment {index}", "inner.STREAM_HEADER", data,
                    channel=4, fec=0, sequence=9, index=index, count=count)  # fmt: skip
+    many = (b"",) * 299 + (secret("bundle", 700),)
+    for name, sequence, messages in (("two", 0, (b"one", b"other")), ("empty ones", 7, (b"",) * 3),
+                                     ("up to the last sequence", _M32 - 300, many)):  # fmt: skip
+        lengths = [len(message) for message in messages]
+        head = struct.pack(">BBHI", 15, 5, len(messages), sequence)
+        data = head + struct.pack(f">{len(messages)}H", *lengths) + b"".join(messages)
+        fields = {"channel": 5, "count": len(messages), "sequence": sequence}
+        yield _row(f"stream bundle header, {name}", "inner.STREAM_BUNDLE_HEADER", head, **fields)
+        yield _row(f"stream bundle, {name}", "inner.STREAM_BUNDLE", data, **fields, lengths=lengths,
+                   bodies=b"".join(messages))  # fmt: skip
     for offset in (0, 2**40 - 1, _M64):
         data = struct.pack(">BBHIQ", 1, 6, 8, 9, offset)
         yield _row(f"bulk header, offset {offset}", "inner.BULK_HEADER", data,
@@ -178,6 +188,21 @@ _CHANGES: Final[dict[str, list[tuple[str, Change, str]]]] = {
     ],
     "inner.COMMAND_HEADER": [("flag 4", _at(3, 4), "unknown value"), ("flag 0x8000", _at(2, 128), "unknown value")],
     "inner.STREAM_HEADER": [("scheme 1", _at(3, 1), "out of range"), ("channel 200", _at(1, 200), "unknown value")],
+    "inner.STREAM_BUNDLE_HEADER": [
+        ("count 0", lambda data: data[:2] + bytes(2) + data[4:], "out of range"),
+        ("count 1", lambda data: data[:2] + b"\x00\x01" + data[4:], "out of range"),
+        ("count 32756", lambda data: data[:2] + b"\x7f\xf4" + data[4:], "out of range"),
+        ("channel 0", _at(1, 0), "unknown value"), ("another type", _at(0, 1), "wrong type"),
+    ],
+    "inner.STREAM_BUNDLE": [
+        ("no messages", lambda data: data[:2] + bytes(2) + data[4:8], "out of range"),
+        ("one message", lambda data: data[:2] + b"\x00\x01" + data[4:8] + b"\x00\x03one", "out of range"),
+        ("a message more than there are", lambda data: data[:2] + b"\x00\x03" + data[4:8] + bytes(4), "too short"),
+        ("a message less than there are", lambda data: data[:2] + b"\x00\x02" + data[4:8] + bytes(6), "trailing bytes"),
+        ("first length too great by one", lambda data: data[:8] + b"\x00\x01" + data[10:], "too short"),
+        ("last length too small by one", lambda data: data[:606] + b"\x02\xbb" + data[608:], "trailing bytes"),
+        ("channel 0", _at(1, 0), "unknown value"),
+    ],
     "inner.BULK_HEADER": [("channel 0", _at(1, 0), "unknown value")],
     "inner.ACK": [("reserved byte", _at(3, 1), "reserved bits"), ("channel 0", _at(1, 0), "unknown value")],
     "inner.ACK_RANGE": [],

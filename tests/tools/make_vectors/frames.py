@@ -10,7 +10,7 @@ _HEAD: Final = ">BBHI"
 _FRAMES: Final[dict[str, tuple[bytes, str]]] = {
     "nothing": (b"", "empty"),
     "type 0": (bytes((0, 0, 0, 0)), "unknown type"),
-    "type 15": (bytes((15, 0, 0, 0)), "unknown type"),
+    "type 18": (bytes((18, 0, 0, 0)), "unknown type"),
     "type 255": (b"\xff" * 8, "unknown type"),
     "pairing confirmation in a session": (packets.confirm(), "not here"),
     "rekey request of the initiator": (bytes((5, 0, 0, 0)), "not here"),
@@ -39,6 +39,20 @@ _FRAMES: Final[dict[str, tuple[bytes, str]]] = {
     "stream: an empty fragment of two": (struct.pack(">BBHIHH", 1, 4, 0, 0, 0, 2), "violation"),
     "stream: a message of more than 1,048,576 bytes": (
         struct.pack(">BBHIHH", 1, 4, 0, 0, 0, 4_096) + bytes(300), "violation"),
+    "stream bundle of the control channel": (struct.pack(">BBHIHH", 15, 1, 2, 0, 1, 1) + b"xy", "wrong class"),
+    "stream bundle of the command channel": (struct.pack(">BBHIHH", 15, 2, 2, 0, 1, 1) + b"xy", "wrong class"),
+    "stream bundle of the bulk channel": (struct.pack(">BBHIHH", 15, 6, 2, 0, 1, 1) + b"xy", "wrong class"),
+    "stream bundle of the relay channel": (struct.pack(">BBHIHH", 15, 7, 2, 0, 1, 1) + b"xy", "no such channel"),
+    "stream bundle: header cut": (struct.pack(">BBHH", 15, 4, 2, 0), "malformed"),
+    "stream bundle: lengths cut": (struct.pack(">BBHIHB", 15, 4, 2, 0, 0, 0), "malformed"),
+    "stream bundle: no messages": (struct.pack(">BBHI", 15, 4, 0, 0), "malformed"),
+    "stream bundle: one message": (struct.pack(">BBHIH", 15, 4, 1, 0, 1) + b"x", "malformed"),
+    "stream bundle: lengths of less than there is": (struct.pack(">BBHIHH", 15, 4, 2, 0, 1, 1) + b"xyz", "malformed"),
+    "stream bundle: lengths of more than there is": (struct.pack(">BBHIHH", 15, 4, 2, 0, 1, 1) + b"x", "malformed"),
+    "stream bundle: last sequence 2^32 - 1": (
+        struct.pack(">BBHIHH", 15, 4, 2, 2**32 - 2, 1, 1) + b"xy", "violation"),
+    "stream bundle: sequence beyond 2^32": (
+        struct.pack(">BBHIHHH", 15, 4, 3, 2**32 - 1, 1, 1, 1) + b"xyz", "violation"),
     "bulk: chunk of a transfer that was never offered": (struct.pack(">BBHIQ", 1, 6, 1, 0, 0) + b"x", "violation"),
     "bulk: header cut": (struct.pack(">BBHI", 1, 6, 1, 0), "malformed"),
     "bulk accept of an offer that was never made": (struct.pack(">BBHQ", 12, 6, 1, 0), "violation"),

@@ -19,6 +19,7 @@ _FRAMES: Final[dict[str, dict[str, bytes]]] = {
         "command": _REQUEST,
         "stream, first of two": struct.pack(">BBHIHH", 1, 5, 0, 0, 0, 2) + b"mavlink ",
         "stream, second of two": struct.pack(">BBHIHH", 1, 5, 0, 0, 1, 2) + b"frame",
+        "stream bundle": struct.pack(">BBHIHH", 15, 5, 2, 1, 7, 6) + b"mavlinkframes",
         "path challenge": bytes((6, 0, 0, 0)) + secret("challenge", 8),
         "padding": bytes(300),
         "close": packets.close(0),
@@ -27,6 +28,7 @@ _FRAMES: Final[dict[str, dict[str, bytes]]] = {
         "state": struct.pack(">BBHI", 1, 3, 0x0302, 0) + bytes.fromhex("0302004b000056b80000000000000514"),
         "command": _REQUEST,
         "stream of no bytes": struct.pack(">BBHIHH", 1, 4, 0, 0, 0, 1),
+        "stream bundle of unequal messages": struct.pack(">BBHIHHH", 15, 4, 3, 1, 0, 9, 1) + secret("pictures", 10),
         "bulk offer": struct.pack(">BBHQ", 11, 6, 9, 1 << 20) + secret("object") + b"\x03log",
         "ping": packets.ping(5),
         "padding of nothing": bytes((14,)),
@@ -34,7 +36,7 @@ _FRAMES: Final[dict[str, dict[str, bytes]]] = {
     },
 }
 _FRAMES[_FORWARD]["padding"] = bytes((14,)) + bytes(299)
-_COUNTERS: Final = (1, 2, 3, 255, 256, 2**16, 2**23, 2**24 - 1)
+_COUNTERS: Final = (1, 2, 3, 255, 256, 257, 2**16, 2**23, 2**24 - 1)
 
 
 def _key(case: Case, direction: str) -> tuple[bytes, int]:

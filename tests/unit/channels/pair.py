@@ -1,5 +1,7 @@
 """Two ``Channels`` and nothing between them: helpers of the channel tests."""
 
+import struct
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from protocols.channels import Channels
 from protocols.errors import PeerError
 from protocols.events import ChannelEvent
 from specs import inner
-from specs.registry import AIRLINK_CHANNELS, Channel, ChannelId, CommandFlags
+from specs.registry import AIRLINK_CHANNELS, Channel, ChannelId, CommandFlags, InnerType
 from specs.strict import Format
 from tests.unit.channels.picture import snapshot
 
@@ -101,6 +103,14 @@ def state(key: int, sequence: int, body: bytes = b"") -> bytes:
 
 def stream(sequence: int, index: int, count: int, body: bytes, channel: ChannelId = ChannelId.VIDEO) -> bytes:
     return frame(inner.STREAM_HEADER, channel, 0, sequence, index, count, body=body)
+
+
+def bundle(sequence: int, messages: Sequence[bytes], channel: ChannelId = ChannelId.VIDEO) -> bytes:
+    lengths = tuple(map(len, messages))
+    head = bytes((InnerType.STREAM_BUNDLE, channel)) + struct.pack(
+        f">HI{len(lengths)}H", len(lengths), sequence, *lengths
+    )
+    return head + b"".join(messages)
 
 
 def chunk(transfer: int, packet: int, offset: int, body: bytes) -> bytes:

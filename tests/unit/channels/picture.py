@@ -20,7 +20,7 @@ def _picture(value: Any, seen: dict[int, int]) -> object:
     if hasattr(value, "digest"):
         return value.copy().digest()
     if isinstance(value, memoryview):
-        return repr(cast("object", value))  # says whether it was released
+        return "released" if repr(cast("object", value)).startswith("<released") else bytes(cast("memoryview", value))
     if isinstance(value, bytearray):
         return bytes(value)
     return _parts(value, seen)

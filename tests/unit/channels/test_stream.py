@@ -1,14 +1,15 @@
 """`stream`: CH-40 to CH-42."""
 
 from itertools import permutations
+from typing import Any, cast
 
 import pytest
 
 from protocols.channels.limits import STREAM_QUEUE_BYTES, STREAM_READ_BYTES, STREAM_REORDER_MESSAGES
-from protocols.errors import MalformedError, MessageTooLargeError, ProtocolViolationError, UsageError
+from protocols.errors import MalformedError, MessageTooLargeError, PeerError, ProtocolViolationError, UsageError
 from protocols.events import SendState, SendStream, StreamReceived
 from specs.registry import ChannelClass, ChannelId
-from tests.unit.channels.pair import UDP_FRAME, carry, events, frames, give, make, refuses, stream
+from tests.unit.channels.pair import UDP_FRAME, bundle, carry, events, frames, give, make, refuses, stream
 from tests.unit.channels.picture import snapshot
 
 BODY = UDP_FRAME - 12
@@ -116,11 +117,138 @@ def test_shrinking_loses_no_message_that_had_not_begun() -> None:
     ]
 
 
+# --- bundles ------------------------------------------------------------------------------------
+
+
+def test_ch_43_messages_that_wait_share_a_payload() -> None:
+    sender, receiver = make(), make()
+    messages = [b"", b"one", bytes(500), b"\1" * 645, b"two", bytes(BODY), bytes(BODY - 1), b""]
+    assert sender.send_many(ChannelId.VIDEO, messages, 0.0) == len(messages)
+    wire = frames(sender)
+    assert wire == [
+        bundle(0, messages[:4]),
+        stream(4, 0, 1, b"two"),
+        stream(5, 0, 1, bytes(BODY)),
+        stream(6, 0, 1, bytes(BODY - 1)),
+        stream(7, 0, 1, b""),
+    ]
+    give(receiver, *wire)
+    assert events(receiver) == [received(sequence, data) for sequence, data in enumerate(messages)]
+    assert (sender.stats().stream.sent, receiver.stats().stream.received) == (8, 8)
+
+
+def test_ch_43_each_message_of_a_bundle_counts_for_itself() -> None:
+    receiver = make()
+    give(receiver, stream(1, 0, 1, b"b"), bundle(0, [b"a", b"twice", b"c"]), bundle(0, [b"late", b"late"]))
+    assert events(receiver) == [received(1, b"b"), received(0, b"a"), received(2, b"c")]
+    assert receiver.stats().stream.dropped == 3
+    give(receiver, stream(9, 0, 2, b"part"), bundle(5, [b"5", b"6"]), bundle(3, [b"3", b"4"]))
+    assert [event.sequence for event in events(receiver) if isinstance(event, StreamReceived)] == [5, 6, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (bundle(0, []), MalformedError),
+        (bundle(0, [b"x"]), MalformedError),
+        (bundle(0, [b"x", b"y"])[:-1], MalformedError),
+        (bundle(0, [b"x", b"y"]) + b"z", MalformedError),
+        (bundle(0, [b"x", b"y"])[:9], MalformedError),
+        (bundle(2**32 - 2, [b"x", b"y"]), ProtocolViolationError),
+        (bundle(4, [b"x", b"y", b"a whole message, and in parts"]), ProtocolViolationError),
+        (bundle(4, [b"x", b"y"], ChannelId.COMMAND), ProtocolViolationError),
+        (bundle(4, [b"x", b"y"], ChannelId.LOG), ProtocolViolationError),
+    ],
+)
+def test_ch_44_nothing_of_a_wrong_bundle_is_delivered(wrong: bytes, error: type[PeerError]) -> None:
+    receiver = make()
+    give(receiver, stream(6, 0, 2, b"part"))
+    refuses(receiver, wrong, error)
+    give(receiver, bundle(2**32 - 3, [b"the", b"last"]))
+    assert len(events(receiver)) == 2
+
+
+def test_ch_45_nothing_waits_and_nothing_is_too_large() -> None:
+    sender = make()
+    sender.send(video(b"alone"), now=0.0)
+    assert sender.next_frame(0.0) == stream(0, 0, 1, b"alone")
+    small = (UDP_FRAME - 8) // 10 - 2
+    sender.send_many(ChannelId.VIDEO, [bytes(small)] * 25 + [bytes(BODY + 1)] + [b"x"] * 2, 0.0)
+    assert [frame[0] for frame in frames(sender)] == [15, 15, 15, 1, 1, 15]
+    sender.send_many(ChannelId.VIDEO, [b""] * 300, 0.0)
+    assert [int.from_bytes(frame[2:4], "big") for frame in frames(sender)] == [256, 44]
+
+
+def test_a_large_message_in_front_of_small_ones() -> None:
+    """The first message is no measure of those that follow it."""
+    sender = make()
+    messages = [bytes(580), *[b"s"] * 400]
+    sender.send_many(ChannelId.VIDEO, messages, 0.0)
+    assert frames(sender) == [bundle(0, messages[:193]), bundle(193, messages[193:])]
+
+
+# --- many at once -------------------------------------------------------------------------------
+
+
+def test_send_many_takes_what_there_is_room_for_and_drops_nothing() -> None:
+    sender, receiver = make(), make()
+    messages = [bytes((number,)) * 100_000 for number in range(30)]
+    assert sender.send_many(ChannelId.VIDEO, messages, 0.0) == 20
+    assert sender.send_many(ChannelId.VIDEO, messages[20:], 0.0) == 0
+    assert sender.send_many(ChannelId.VIDEO, [], 0.0) == 0
+    carry(sender, receiver)
+    assert events(receiver) == [received(sequence, data) for sequence, data in enumerate(messages[:20])]
+    assert sender.send_many(ChannelId.VIDEO, messages[20:], 0.0) == 10
+    assert sender.stats().stream.dropped == 0
+
+
+def test_send_many_of_other_buffers_copies_them() -> None:
+    sender = make()
+    buffer = bytearray(b"abc")
+    some: list[Any] = [buffer, memoryview(buffer)[1:], b"x"]
+    assert sender.send_many(ChannelId.VIDEO, tuple(some), 0.0) == 3
+    sender.send(SendStream(ChannelId.VIDEO, cast("bytes", buffer)), 0.0)
+    buffer[:] = b"123"
+    assert frames(sender) == [bundle(0, [b"abc", b"bc", b"x", b"abc"])]
+
+
+@pytest.mark.parametrize("wrong", [bytes(LARGEST + 1), 7, "text", None])
+def test_what_is_wrong_with_one_changes_nothing(wrong: Any) -> None:
+    sender = make()
+    before = snapshot(sender)
+    with pytest.raises((MessageTooLargeError, UsageError)):
+        sender.send_many(ChannelId.VIDEO, [b"good", wrong, b"good"], 0.0)
+    with pytest.raises((MessageTooLargeError, UsageError)):
+        sender.send(SendStream(ChannelId.VIDEO, wrong), 0.0)
+    assert snapshot(sender) == before
+
+
+@pytest.mark.parametrize("channel", [ChannelId.CONTROL, ChannelId.COMMAND, ChannelId.TELEMETRY, ChannelId.LOG])
+def test_send_many_is_for_streams(channel: ChannelId) -> None:
+    with pytest.raises(UsageError):
+        make().send_many(channel, [b"x"], 0.0)
+
+
+def test_who_was_refused_is_told_when_half_is_free() -> None:
+    sender = make(reliable=True)
+    told: list[int] = []
+    sender.on_room = lambda: told.append(sender.room(ChannelClass.STREAM))
+    messages = [bytes(50_000)] * 50
+    assert sender.send_many(ChannelId.VIDEO, messages, 0.0) == 41
+    while len(told) == 0:
+        assert sender.next_frames(0.0, 2, 200_000)
+    assert told[0] >= STREAM_QUEUE_BYTES // 2 - 64
+    frames(sender)
+    sender.send_many(ChannelId.VIDEO, messages[:5], 0.0)
+    frames(sender)
+    assert len(told) == 1  # nobody was refused since
+
+
 def test_channels_of_a_class_take_turns() -> None:
     sender = make()
     sender.send(video(bytes(10 * BODY)), now=0.0)
     for _ in range(3):
-        sender.send(SendStream(ChannelId.MAVLINK, b"m"), now=0.0)
+        sender.send(SendStream(ChannelId.MAVLINK, bytes(BODY)), now=0.0)
     order = [frame[1] for frame in frames(sender)]
     assert order[:6] == [4, 5, 4, 5, 4, 5]
     assert len(order) == 13
@@ -262,6 +390,8 @@ def test_the_wrong_message_and_short_frames() -> None:
 def test_sequences_do_not_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("protocols.channels.base.LAST_SEQUENCE", 0)
     sender = make()
+    with pytest.raises(UsageError):
+        sender.send_many(ChannelId.VIDEO, [b"", b""], 0.0)
     sender.send(video(b""), now=0.0)
     with pytest.raises(UsageError):
         sender.send(video(b""), now=0.0)

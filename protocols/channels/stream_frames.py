@@ -1,0 +1,119 @@
+"""The bytes of `stream` frames, both ways: many at once, by loops that run in C (specs/3-channels.md, 3.5)."""
+
+import struct
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import accumulate, compress, count, repeat
+from operator import concat, itemgetter, ne
+from typing import Final, NamedTuple, cast
+
+from protocols.channels.base import LAST_SEQUENCE
+from protocols.channels.limits import STREAM_BUNDLE_MESSAGES
+from protocols.codec import derive_struct
+from protocols.errors import MalformedError, ProtocolViolationError
+from specs.inner import STREAM_BUNDLE_HEADER, STREAM_HEADER
+from specs.registry import ChannelId, InnerType
+
+HEADER: Final = derive_struct(STREAM_HEADER)
+HEADER_BYTES: Final = HEADER.size
+_BUNDLE: Final = derive_struct(STREAM_BUNDLE_HEADER)
+BUNDLE_BYTES: Final = _BUNDLE.size
+LENGTH_BYTES: Final = 2
+_CHANNEL: Final = int(InnerType.CHANNEL)
+_STREAM_BUNDLE: Final = int(InnerType.STREAM_BUNDLE)
+_body: Final = itemgetter(slice(HEADER_BYTES, None))
+_join: Final = cast("Callable[[bytes, bytes | memoryview], bytes]", concat)
+
+
+# --- out ------------------------------------------------------------------------------------------
+
+
+def whole_frames(channel: ChannelId, first: int, messages: Sequence[bytes]) -> list[bytes]:
+    """One frame for each message; their sequences follow each other."""
+    sequences = range(first, first + len(messages))
+    headers = map(HEADER.pack, repeat(_CHANNEL), repeat(channel), repeat(0), sequences, repeat(0), repeat(1))
+    return list(map(_join, headers, messages))
+
+
+def fragments(channel: ChannelId, sequence: int, data: bytes, length: int, indices: range) -> list[bytes]:
+    """Some of the fragments of a message, each but the last of ``length`` bytes."""
+    total = -(-len(data) // length)
+    headers = map(HEADER.pack, repeat(_CHANNEL), repeat(channel), repeat(0), repeat(sequence), indices, repeat(total))
+    starts = range(indices.start * length, indices.stop * length, length)
+    ends = range(starts.start + length, starts.stop + length, length)
+    parts = map(memoryview(data).__getitem__, map(slice, starts, ends))
+    return list(map(_join, headers, parts))
+
+
+def bundle(channel: ChannelId, first: int, messages: Sequence[bytes], sizes: Sequence[int]) -> bytes:
+    """One frame for all messages (CH-43)."""
+    head = _BUNDLE.pack(_STREAM_BUNDLE, channel, len(messages), first)
+    return b"".join((head, _lengths(len(messages)).pack(*sizes), *messages))
+
+
+@lru_cache(maxsize=STREAM_BUNDLE_MESSAGES)
+def _lengths(messages: int) -> struct.Struct:
+    return struct.Struct(f">{messages}H")
+
+
+# --- in -------------------------------------------------------------------------------------------
+
+
+class Bundle(NamedTuple):
+    """What a ``STREAM_BUNDLE`` holds."""
+
+    first: int
+    """Sequence of the first message."""
+    messages: Sequence[bytes]
+    """All of them."""
+    size: int
+    """Bytes of all of them."""
+
+
+def unbundle_untrusted(frame: bytes) -> Bundle:
+    """Take a ``STREAM_BUNDLE`` apart; MalformedError, ProtocolViolationError (CH-44)."""
+    try:
+        _, _, messages, first = _BUNDLE.unpack_from(frame)
+        sizes = _lengths(messages).unpack_from(frame, BUNDLE_BYTES)
+    except struct.error:
+        raise MalformedError("stream bundle: too short") from None
+    start, size = BUNDLE_BYTES + LENGTH_BYTES * messages, sum(sizes)
+    if messages < 2 or start + size != len(frame):
+        raise MalformedError("stream bundle: count or lengths do not fit (CH-44)")
+    if first + messages - 1 > LAST_SEQUENCE:
+        raise ProtocolViolationError("stream bundle: beyond the last sequence (CH-44)")
+    if messages <= STREAM_BUNDLE_MESSAGES and sizes.count(sizes[0]) == messages:
+        return Bundle(first, _equal(messages, sizes[0]).unpack_from(frame, start), size)
+    ends = list(accumulate(sizes, initial=start))
+    return Bundle(first, list(map(frame.__getitem__, map(slice, ends, ends[1:]))), size)
+
+
+@lru_cache(maxsize=64)
+def _equal(messages: int, size: int) -> struct.Struct:
+    """Cut into equal parts: twice as fast as slices, for the cost of a table that others must not make large."""
+    return struct.Struct(f"{size}s" * messages)
+
+
+def count_whole(channel: ChannelId, frames: Sequence[bytes]) -> int:
+    """How many of the first frames are whole messages of consecutive sequences; what the first is, is its own matter.
+
+    0 also where one of all is shorter than a header.
+    """
+    try:
+        found = list(map(HEADER.unpack_from, frames))
+    except struct.error:
+        return 0
+    sequences = count(found[0][3])
+    expected = zip(repeat(_CHANNEL), repeat(channel), repeat(0), sequences, repeat(0), repeat(1))
+    return next(compress(count(), map(ne, found, expected)), len(found))
+
+
+def sequence_of(frame: bytes) -> int:
+    """The sequence of a frame that has a header."""
+    sequence: int = HEADER.unpack_from(frame)[3]
+    return sequence
+
+
+def bodies(frames: Sequence[bytes]) -> list[bytes]:
+    """What follows the headers."""
+    return list(map(_body, frames))
