@@ -129,8 +129,7 @@ def test_ch_43_messages_that_wait_share_a_payload() -> None:
         bundle(0, messages[:4]),
         stream(4, 0, 1, b"two"),
         stream(5, 0, 1, bytes(BODY)),
-        stream(6, 0, 1, bytes(BODY - 1)),
-        stream(7, 0, 1, b""),
+        bundle(6, [bytes(BODY - 1), b""]),
     ]
     give(receiver, *wire)
     assert events(receiver) == [received(sequence, data) for sequence, data in enumerate(messages)]
