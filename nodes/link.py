@@ -285,15 +285,19 @@ class Link:
     async def receive(self) -> ChannelEvent | IncomingObject:
         """Return the next message; LinkClosedError when the link is down and all has been taken."""
         await trio.lowlevel.checkpoint_if_cancelled()  # not later: what has been taken must not be lost
+        waited = False
         while (message := self._inbox.take(trio.current_time())) is None:
             if self.down is not None:
                 self._readable.set()  # for whoever else waits
                 raise self._closed(self.down)
-            await self._readable.wait()
+            self._readable.is_set = False
+            await self._pump.wait(self._readable)
+            waited = True
         self.progress()
         if self._inbox:
             self._readable.set()
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        if not waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
         return message
 
     def __aiter__(self) -> Self:

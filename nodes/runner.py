@@ -97,8 +97,10 @@ class Pump:
 
     def _take_turn(self) -> None:
         self._take_events()
-        for progress in tuple(self.on_progress.values()):
-            progress()
+        for connection in self.machine.take_active():
+            progress = self.on_progress.get(connection)
+            if progress is not None:
+                progress()
 
     def _take_events(self) -> bool:
         """Dispatch every event; whether there was one."""
