@@ -343,7 +343,8 @@ async def test_pr_37_a_proof_with_the_old_secret_is_not_written() -> None:
     ):
         where = await drone.listen(LOOPBACK)
         directory.find_s = 0.5
-        await rc.connect(pair.drone_id, where)  # its proof waits for the directory
+        await rc.connect(pair.drone_id, where)
+        await trio.sleep(0.1)  # its proof waits for the directory
         directory.find_s = 0.0
         old = await directory.find(pair.rc_id)
         assert old is not None
