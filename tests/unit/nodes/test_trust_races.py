@@ -334,7 +334,7 @@ async def test_pr_37_who_was_looked_up_before_the_pairing_gets_no_answer_with_th
 
 @virtual
 async def test_pr_37_a_proof_with_the_old_secret_is_not_written() -> None:
-    """PR-37, PR-12: neither its counter nor a commit, though it waited for the store when the pairing came."""
+    """PR-37, PR-12: neither its counter nor a commit, though it was on its way when the pairing came."""
     network, pair = MemoryNetwork(), await paired()
     stores, directory = await late(pair.drone)
     async with (
@@ -342,15 +342,17 @@ async def test_pr_37_a_proof_with_the_old_secret_is_not_written() -> None:
         RemoteController(pair.rc, CONFIG, network=network) as rc,
     ):
         where = await drone.listen(LOOPBACK)
-        directory.find_s = 0.5
-        await rc.connect(pair.drone_id, where)
-        await trio.sleep(0.1)  # its proof waits for the directory
-        directory.find_s = 0.0
+        holding = Holding(network)
+        holding.begin(where)
+        await rc.connect(pair.drone_id, where)  # its proof is on the way
         old = await directory.find(pair.rc_id)
         assert old is not None
         fresh = replace(old, pair_secret=bytes(32), state=PeerState.PENDING, initiation_counter=0)
         await directory.put(fresh)
+        assert not drone.links
+        holding.release()
         await trio.sleep(2)
+        assert drone.links
         assert await directory.find(pair.rc_id) == fresh
 
 
