@@ -1,14 +1,13 @@
 """What UDP and TCP share: names to addresses, and one clear line when a socket says no."""
 
 import errno
+import mmap
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
 from nodes.config.endpoint import Endpoint
-from nodes.ports import Interrupted
 from protocols.errors import ConfigError
 from protocols.guards.address import Address, AddressKind, ip_address
 
@@ -57,30 +56,18 @@ def to_sockaddr(address: Address, family: socket.AddressFamily) -> SockAddr:
     return (host, address.port) if family == socket.AF_INET else (f"::ffff:{host}", address.port, 0, 0)
 
 
-async def until_ready(wait: Callable[[socket.socket], Awaitable[None]], sock: socket.socket) -> None:
-    """Wait for a socket with one of trio's functions; ClosedResourceError when we close it, or have closed it.
-
-    Interrupted when :func:`interrupt` was called meanwhile.
-    """
-    if sock.fileno() < 0:
-        await trio.lowlevel.checkpoint()
-        raise trio.ClosedResourceError
-    try:
-        await wait(sock)
-    except trio.ClosedResourceError:
-        if sock.fileno() < 0:
-            raise
-        raise Interrupted from None
+def receive_buffer(size_bytes: int) -> memoryview:
+    """Return zeros to receive into: memory that the system gives page by page, when it is first written to."""
+    return memoryview(mmap.mmap(-1, size_bytes, access=mmap.ACCESS_COPY))
 
 
-def interrupt(sock: socket.socket) -> None:
-    """Wake who waits on a socket, in both directions."""
+def wake(sock: socket.socket) -> None:
+    """End what waits for a socket, in both directions, with ClosedResourceError: whoever is told looks why."""
     if sock.fileno() >= 0:
-        trio.lowlevel.notify_closing(sock)  # it only wakes: whether the socket was closed is seen by who waited
+        trio.lowlevel.notify_closing(sock)
 
 
 def close(sock: socket.socket) -> None:
-    """Close a socket; who waits on it is told. Harmless when it is closed."""
-    if sock.fileno() >= 0:
-        trio.lowlevel.notify_closing(sock)
-        sock.close()
+    """Close a socket; who waits for it is told. Harmless when it is closed."""
+    wake(sock)
+    sock.close()

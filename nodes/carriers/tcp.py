@@ -9,7 +9,7 @@ from typing import Final, Self
 
 import trio
 
-from nodes.carriers.sockets import CLOSED, close, interrupt, resolve, socket_error, to_address, until_ready
+from nodes.carriers.sockets import CLOSED, close, receive_buffer, resolve, socket_error, to_address, wake
 from nodes.config.endpoint import Endpoint
 from nodes.ports import Interrupted
 from protocols.guards.address import Address
@@ -18,15 +18,21 @@ from protocols.link.train import Bytes, Train, one
 _RECEIVE_BYTES: Final = 256 * 1024
 _BACKLOG: Final = 64
 _LAST_READS: Final = 16
-_IOV_MAX: Final = 1_024
-"""Buffers that one system call takes."""
+_MAX_PARTS: Final = 1_024
+"""Buffers that one system call takes: IOV_MAX."""
+_GATHERS: Final = hasattr(socket.socket, "sendmsg")
+"""Not on Windows."""
 _CAPACITY: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _CAPACITY_WAIT_S: Final = 0.1
 _log: Final = logging.getLogger(__name__)
 
 
 class TcpCarrier:
-    """One stream (port ``Carrier``)."""
+    """One stream (port ``Carrier``), on a raw non-blocking socket.
+
+    One read fills a buffer, of memory that the system gives when it is first written to; one write gathers what stands
+    in many. A stream that breaks shows in ``receive``, which is where its owner waits.
+    """
 
     datagram = False
 
@@ -34,8 +40,11 @@ class TcpCarrier:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
+        self._buffer = receive_buffer(_RECEIVE_BYTES)
+        self._more = False
         self._broken = False
-        self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
+        self._closed = False
+        self._interrupted = False
 
     @classmethod
     async def towards(cls, endpoint: Endpoint) -> Self:
@@ -47,39 +56,48 @@ class TcpCarrier:
 
     async def receive(self) -> Sequence[Train]:
         """Return what has arrived; nothing at the end of the stream."""
-        while True:
-            await until_ready(trio.lowlevel.wait_readable, self._socket)
+        self._interrupted = False
+        while not self._closed:
+            with suppress(trio.ClosedResourceError):  # woken by us
+                if self._more:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(self._socket)
             try:
                 count = self._socket.recv_into(self._buffer)
             except BlockingIOError:
+                self._more = False
+                if self._interrupted:
+                    raise Interrupted from None
                 continue
             except OSError as error:
                 if error.errno in CLOSED:
-                    raise trio.ClosedResourceError from None
+                    break
                 return ()
+            self._more = count == _RECEIVE_BYTES
             return (one(self._buffer[:count], None),) if count else ()
+        await trio.lowlevel.checkpoint()
+        raise trio.ClosedResourceError
 
     def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
-        """Send what the system has room for; a broken stream shows in ``receive``."""
-        for start in range(0, len(trains), _IOV_MAX):
-            part = trains[start : start + _IOV_MAX]
-            sent = self._send_some([train.data for train in part])
-            for number, train in enumerate(part):
-                sent -= len(train.data)
-                if sent < 0:
-                    return (one(memoryview(train.data)[sent:], None), *trains[start + number + 1 :])
+        """Send what the system has room for; a broken stream takes all, and shows in ``receive``."""
+        for start in range(0, len(trains), _MAX_PARTS):
+            part = trains[start : start + _MAX_PARTS]
+            left = self._send_some([train.data for train in part])
+            for number, (data, _, _) in enumerate(part):
+                left -= len(data)
+                if left < 0:  # that many bytes of it are left
+                    return (one(memoryview(data)[left:], None), *trains[start + number + 1 :])
         return ()
 
     def _send_some(self, parts: Sequence[Bytes]) -> int:
-        """How many bytes the system took; all of them if the stream is broken."""
-        if not self._broken:
+        """Return how many bytes the system took; all of them if nobody will ever read them."""
+        if not self._broken and not self._closed:
             try:
-                return self._socket.sendmsg(parts)
+                return self._socket.sendmsg(parts) if _GATHERS else self._socket.send(b"".join(parts))
             except BlockingIOError:
                 return 0
-            except OSError as error:
-                if error.errno in CLOSED:
-                    raise trio.ClosedResourceError from None
+            except OSError:
                 self._broken = True
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RD)  # who receives is told, whatever the reason was
@@ -88,19 +106,25 @@ class TcpCarrier:
     async def send(self, trains: Sequence[Train]) -> None:
         """Send all of it; waits while the other end does not read."""
         await trio.lowlevel.checkpoint()
-        while trains := self.send_now(trains):
-            with suppress(Interrupted):  # that was for who receives
-                await until_ready(trio.lowlevel.wait_writable, self._socket)
+        while not self._closed:
+            trains = self.send_now(trains)
+            if not trains:
+                return
+            with suppress(trio.ClosedResourceError):  # woken by us
+                await trio.lowlevel.wait_writable(self._socket)
+        raise trio.ClosedResourceError
 
     def interrupt(self) -> None:
         """End a pending ``receive`` with Interrupted."""
-        interrupt(self._socket)
+        self._interrupted = True
+        wake(self._socket)
 
     async def aclose(self) -> None:
         """Close the stream; who waits on it is told."""
+        self._closed = True
         with suppress(OSError):  # closing what is unread would be a reset, which could overtake our last words
             for _ in range(_LAST_READS):
-                if not self._socket.recv_into(self._buffer):
+                if not self._socket.recv(_RECEIVE_BYTES):
                     break
         close(self._socket)
         await trio.lowlevel.checkpoint()

@@ -1,40 +1,55 @@
-"""UDP: one raw non-blocking socket, many datagrams per turn (specs/1-link.md).
+"""UDP: one raw non-blocking socket, trains of datagrams (specs/1-link.md).
 
-trio's own socket costs a checkpoint per datagram; here one ``wait_readable`` serves a batch. Where the system can
-promise it (Linux), datagrams are never fragmented by IP: one that is too large for the path is refused by the kernel,
-counted, and lost like any other.
+Theory of operation. trio's own socket costs a checkpoint per datagram, and a system call costs as much as sealing what
+it carries; so one ``wait_readable`` serves a batch, and one call a train where the system can cut and join them
+(``offload``). Everything that arrives is read into one buffer, side by side, and given out where it stands. The buffer
+is memory that the system gives when it is first written to: a quiet carrier has a page or two of it.
+
+Where the system can promise it (Linux), datagrams are never fragmented by IP: one that is too large for the interface
+is refused by the kernel, counted, and lost like any other. What the kernel has heard of the path is not asked: that is
+for path MTU discovery of the link to find out, which nobody can mislead (RFC 8899).
 """
 
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Self
 
 import trio
 
+from nodes.carriers import offload as system
+from nodes.carriers.offload import CONTROL_BYTES, MAX_SEGMENTS, REFUSALS, Offload, Piece
 from nodes.carriers.sockets import (
     CLOSED,
     SockAddr,
     close,
-    interrupt,
+    receive_buffer,
     resolve,
     socket_error,
     to_address,
     to_sockaddr,
-    until_ready,
+    wake,
 )
 from nodes.config.endpoint import Endpoint
 from nodes.ports import Interrupted
 from protocols.guards.address import Address
-from protocols.link.train import Train, one
+from protocols.link.train import Bytes, Train
 
-_BATCH: Final = 64
-_MAX_DATAGRAM: Final = 65_535
-_BUFFER_BYTES: Final = 1 << 20
+_BUFFER_BYTES: Final = 4 * 65_536
+_MAX_READ: Final = 65_536
+_MAX_READS: Final = 64
+"""What one ``receive`` takes: bounds how long others wait."""
+_RECEIVE_QUEUE_BYTES: Final = 2 << 20
+"""Room for what arrives while others have the processor: 1,800 datagrams of 1,244 bytes, or 64 trains. The more, the
+longer may wait in it what is urgent. The system gives at most ``net.core.rmem_max``."""
+_SEND_QUEUE_BYTES: Final = 128 * 1024
+"""What waits here waits before every later message, however urgent: 0.2-0.3 s at 10 Mbit/s (1 MiB: 1-1.8 s). A fast
+network needs no more, as who sends has the rest ready."""
 _ADDRESSES: Final = 4_096
-# linux/in.h and linux/in6.h; Python 3.11 has no names for them.
-_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_DO = 10, 23, 2
+_MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_487}
+# linux/in.h and linux/in6.h; Python 3.11 has no names for them. PROBE: never fragment, and trust no cached path MTU.
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 
 
 class UdpCarrier:
@@ -42,15 +57,24 @@ class UdpCarrier:
 
     datagram = True
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, offload: Offload = Offload.AUTO) -> None:
         self._socket = sock
         self._family = socket.AddressFamily(sock.family)
+        self._sends_trains = Offload.SEND in offload & system.available()
+        self._receives_trains = Offload.RECEIVE in offload & system.available() and system.receives_trains(sock)
+        self._buffer = receive_buffer(_BUFFER_BYTES)
+        self._more = False
+        self._closed = False
+        self._interrupted = False
         self._addresses: dict[SockAddr, Address] = {}
-        self.lost = 0
+        self._sockaddrs: dict[Address, SockAddr] = {}
+        self.max_datagram_bytes: Final = _MAX_PAYLOAD[self._family]
+        """The most that a datagram can carry."""
+        self.lost: int = 0
         """Datagrams that the system refused to send."""
 
     @classmethod
-    async def bind(cls, endpoint: Endpoint) -> "UdpCarrier":
+    async def bind(cls, endpoint: Endpoint, offload: Offload = Offload.AUTO) -> Self:
         """Bind a socket; ConfigError with one line when the port is in use or the address is not ours."""
         family, address = await resolve(endpoint, socket.SOCK_DGRAM)
         try:
@@ -64,16 +88,16 @@ class UdpCarrier:
         except OSError as error:
             sock.close()
             raise socket_error(endpoint, error) from None
-        return cls(sock)
+        return cls(sock, offload)
 
     @classmethod
-    async def towards(cls, endpoint: Endpoint) -> tuple["UdpCarrier", Address]:
+    async def towards(cls, endpoint: Endpoint, offload: Offload = Offload.AUTO) -> tuple[Self, Address]:
         """Bind a socket of the right family on any port, and return it with the peer's address."""
         family, address = await resolve(endpoint, socket.SOCK_DGRAM)
         local = Endpoint("127.0.0.1" if family == socket.AF_INET else "::1", 0)
         if not _is_loopback(address):
             local = Endpoint("0.0.0.0" if family == socket.AF_INET else "::", 0)  # noqa: S104  # outgoing only
-        return await cls.bind(local), to_address(address)
+        return await cls.bind(local, offload), to_address(address)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -81,28 +105,57 @@ class UdpCarrier:
         host, port, *_ = self._socket.getsockname()
         return Endpoint(host, port)
 
+    @property
+    def offload(self) -> Offload:
+        """What the system does for this socket."""
+        sends = Offload.SEND if self._sends_trains else Offload.NONE
+        return sends | (Offload.RECEIVE if self._receives_trains else Offload.NONE)
+
+    # --- receiving ------------------------------------------------------------------------------
+
     async def receive(self) -> Sequence[Train]:
         """Return the datagrams that are there, at least one; waits for the first."""
-        while True:
-            await until_ready(trio.lowlevel.wait_readable, self._socket)
-            batch = self._receive_now()
-            if batch:
-                return batch
+        self._interrupted = False
+        while not self._closed:
+            with suppress(trio.ClosedResourceError):  # woken by us
+                if self._more:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(self._socket)
+            if trains := self._receive_now():
+                return trains
+            if self._interrupted:
+                raise Interrupted
+        await trio.lowlevel.checkpoint()
+        raise trio.ClosedResourceError
 
     def _receive_now(self) -> list[Train]:
-        batch: list[Train] = []
-        for _ in range(_BATCH):
+        pieces: list[Piece] = []
+        view, start = self._buffer, 0
+        self._more = True
+        for _ in range(_MAX_READS):
+            if start > _BUFFER_BYTES - _MAX_READ:
+                break
             try:
-                data, peer = self._socket.recvfrom(_MAX_DATAGRAM)
+                count, length, peer = self._receive_piece(view[start:] if start else view)
             except BlockingIOError:
+                self._more = False
                 break
             except OSError as error:
                 if error.errno in CLOSED:
                     raise trio.ClosedResourceError from None
                 continue  # about one datagram of before, which is lost
-            if data:
-                batch.append(one(memoryview(bytearray(data)), self._address_of(peer)))
-        return batch
+            if count:
+                pieces.append((count, length, peer))
+                start += count
+        return system.joined(view, pieces, self._address_of)
+
+    def _receive_piece(self, room: memoryview) -> Piece:
+        if not self._receives_trains:
+            count, peer = self._socket.recvfrom_into(room)
+            return count, count, peer
+        count, control, _, peer = self._socket.recvmsg_into((room,), CONTROL_BYTES)
+        return count, system.segment_of(control) if control else count, peer
 
     def _address_of(self, peer: SockAddr) -> Address:
         address = self._addresses.get(peer)
@@ -112,6 +165,8 @@ class UdpCarrier:
             address = self._addresses[peer] = to_address(peer)
         return address
 
+    # --- sending --------------------------------------------------------------------------------
+
     def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
         """Send datagrams while there is room; what the system refuses is lost and counted.
 
@@ -119,34 +174,79 @@ class UdpCarrier:
         see to the rest.
         """
         for number, (data, segment_bytes, address) in enumerate(trains):
-            if address is None:
+            if address is None or self._closed:
                 continue
-            peer = to_sockaddr(address, self._family)
-            view = memoryview(data)
-            for start in range(0, len(view), segment_bytes):
-                try:
-                    self._socket.sendto(view[start : start + segment_bytes], peer)
-                except BlockingIOError:
-                    return (Train(view[start:], segment_bytes, address), *trains[number + 1 :])
-                except OSError as error:
-                    if error.errno in CLOSED:
-                        raise trio.ClosedResourceError from None
-                    self.lost += 1
+            sent = self._send_train(data, segment_bytes, self._sockaddr_of(address))
+            if sent < len(data):
+                return (Train(memoryview(data)[sent:], segment_bytes, address), *trains[number + 1 :])
         return ()
+
+    def _send_train(self, data: Bytes, segment_bytes: int, peer: SockAddr) -> int:
+        """Send a train; return how much of it has gone, or is lost."""
+        total = len(data)
+        step = segment_bytes
+        if self._sends_trains:
+            step *= max(1, min(MAX_SEGMENTS, self.max_datagram_bytes // segment_bytes))
+        view = data if total <= step else memoryview(data)
+        for start in range(0, total, step):
+            part = view if total <= step else view[start : start + step]
+            try:
+                if len(part) <= segment_bytes:
+                    self._socket.sendto(part, peer)
+                else:
+                    self._socket.sendmsg((part,), system.segment_control(segment_bytes), 0, peer)
+            except BlockingIOError:
+                return start
+            except OSError as error:
+                if len(part) > segment_bytes and error.errno in REFUSALS:
+                    sent = self._send_singly(part, segment_bytes, peer)
+                    if sent < len(part):
+                        return start + sent
+                else:
+                    self.lost += -(-len(part) // segment_bytes)
+        return total
+
+    def _send_singly(self, data: Bytes, segment_bytes: int, peer: SockAddr) -> int:
+        """Send a train that was refused as such. If its datagrams pass, it is the system that cannot cut them."""
+        lost = self.lost
+        self._sends_trains = False
+        view = memoryview(data)
+        sent = self._send_train(view[:segment_bytes], segment_bytes, peer)
+        if sent and self.lost == lost:
+            return sent + self._send_train(view[sent:], segment_bytes, peer)
+        self._sends_trains = True
+        if not sent:
+            return 0
+        self.lost += -(-len(data) // segment_bytes) - 1  # too large for the path, whoever cuts them
+        return len(data)
+
+    def _sockaddr_of(self, address: Address) -> SockAddr:
+        peer = self._sockaddrs.get(address)
+        if peer is None:
+            if len(self._sockaddrs) >= _ADDRESSES:
+                self._sockaddrs.clear()
+            peer = self._sockaddrs[address] = to_sockaddr(address, self._family)
+        return peer
 
     async def send(self, trains: Sequence[Train]) -> None:
         """Send datagrams, and wait for room where there is none."""
         await trio.lowlevel.checkpoint()
-        while trains := self.send_now(trains):
-            with suppress(Interrupted):  # that was for who receives
-                await until_ready(trio.lowlevel.wait_writable, self._socket)
+        while not self._closed:
+            trains = self.send_now(trains)
+            if not trains:
+                return
+            with suppress(trio.ClosedResourceError):  # woken by us
+                await trio.lowlevel.wait_writable(self._socket)
+        raise trio.ClosedResourceError
 
     def interrupt(self) -> None:
         """End a pending ``receive`` with Interrupted."""
-        interrupt(self._socket)
+        self._interrupted = True
+        wake(self._socket)
 
     async def aclose(self) -> None:
         """Close the socket; who waits on it is told."""
+        self._closed = True
         close(self._socket)
         await trio.lowlevel.checkpoint()
 
@@ -156,10 +256,9 @@ def _is_loopback(address: SockAddr) -> bool:
 
 
 def _tune(sock: socket.socket) -> None:
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_QUEUE_BYTES)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_QUEUE_BYTES)
     if sys.platform == "linux":
-        if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DO)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DO)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+        if sock.family == socket.AF_INET6:  # besides IPv4, which it may speak too
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)

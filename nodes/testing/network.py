@@ -160,6 +160,7 @@ class MemoryDatagrams:
 
     async def receive(self) -> Sequence[Train]:
         """Return the datagrams that have arrived, at least one."""
+        self._interrupted = False
         await trio.lowlevel.checkpoint()
         while not self._closed:
             batch: list[Train] = []
@@ -170,7 +171,6 @@ class MemoryDatagrams:
             if batch:
                 return batch
             if self._interrupted:
-                self._interrupted = False
                 raise Interrupted
             with trio.move_on_at(self._arriving[0][0] if self._arriving else float("inf")):
                 await self._wakeup.wait()
@@ -236,10 +236,10 @@ class _Pipe:
             await self._writable.wait()
 
     async def receive(self) -> bytes:
+        self._interrupted = False
         await trio.lowlevel.checkpoint()
         while not self._parts and not self.ended and not self.broken:
             if self._interrupted:
-                self._interrupted = False
                 raise Interrupted
             await self._readable.wait()
         data = b"".join(self._parts)
