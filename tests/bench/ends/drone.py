@@ -3,7 +3,6 @@
 import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
@@ -13,7 +12,7 @@ from nodes import Drone, Endpoint
 from specs.registry import Role
 from tests.bench.harness.meter import Meter
 from tests.bench.harness.model import Json, Reading
-from tests.bench.harness.ours import OPEN, count, make_key, record_of, stores_of, take_objects
+from tests.bench.harness.ours import config_of, count, make_key, record_of, stores_of, take_objects
 from tests.bench.harness.serve import Handler, serve_trio, told
 
 
@@ -29,7 +28,7 @@ async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     clients = [make_key() for _ in range(given.get("clients", 1))]
     key = make_key()
     stores = await stores_of(key, [record_of(each.public, Role.RC) for each in clients])
-    config = replace(OPEN, **given.get("config", {}))
+    config = config_of(given)
     async with Drone(stores, config) as drone, trio.open_nursery() as nursery:
 
         async def serve() -> None:

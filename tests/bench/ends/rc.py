@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from itertools import cycle, islice
 from time import perf_counter
 
@@ -12,7 +11,7 @@ from protocols.crypto.keys import load_static_key
 from specs.registry import Role
 from tests.bench.harness.bulk import objects_over
 from tests.bench.harness.model import Json
-from tests.bench.harness.ours import OPEN, record_of, send_many, stores_of
+from tests.bench.harness.ours import config_of, record_of, send_many, stores_of
 from tests.bench.harness.payload import BURST, MESSAGE_BYTES, messages
 from tests.bench.harness.serve import Handler, ask_of, serve_trio
 
@@ -21,7 +20,7 @@ from tests.bench.harness.serve import Handler, ask_of, serve_trio
 async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     public = bytes.fromhex(given["drone"])
     where = Endpoint(given["host"], given["port"])
-    config = replace(OPEN, **given.get("config", {}))
+    config = config_of(given)
     privates = iter(given["privates"])
     links: list[Link] = []
     burst = messages(given.get("size", MESSAGE_BYTES), given.get("burst", BURST))

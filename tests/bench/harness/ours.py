@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final
 
@@ -14,12 +14,13 @@ from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDi
 from protocols.crypto.dh import SoftwareKey
 from protocols.crypto.fingerprint import key_id_of
 from protocols.crypto.keys import SystemKeySource
+from protocols.crypto.suites import DEFAULT_SUITE, SUITES
 from protocols.events import BulkStatus, SendStream, StreamReceived
 from protocols.link.config import LinkConfig
 from protocols.link.peers import PeerRecord, PeerState
 from specs.registry import ChannelId, Role
 from tests.bench.harness.meter import Meter
-from tests.bench.harness.model import Measure, Reading, Side
+from tests.bench.harness.model import Json, Measure, Reading, Side
 from tests.bench.harness.payload import BURST, messages
 
 LOOPBACK: Final = Endpoint("127.0.0.1", 0)
@@ -28,6 +29,12 @@ CHANNEL: Final = ChannelId.VIDEO
 OPEN: Final = LinkConfig(load_initiations_per_s=1e6, source_initiations_per_s=1e6, source_initiations_burst=1e6)
 """The defaults, but as many handshakes from one address as can be done: that is what is measured."""
 PAIR_SECRET: Final = bytes(range(32))
+
+
+def config_of(given: Json) -> LinkConfig:
+    """Return the configuration that an end in another process was given: ``suite`` by number, other fields as such."""
+    suite = SUITES[given.get("suite", DEFAULT_SUITE.id)]
+    return replace(OPEN, suites=(suite,), **given.get("config", {}))
 
 
 def make_key(dh: str = "P256") -> SoftwareKey:

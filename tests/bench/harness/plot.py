@@ -26,19 +26,24 @@ def draw(report: Json, file: Path) -> None:
 
 
 def _bars(axis: Any, entries: list[Json]) -> None:
-    """Ours as a multiple of the peer; the bar of the peer is 1, a stroke is the target."""
+    """Ours as a multiple of the peer: a bar from 1, which is the peer, to the ratio; a stroke is the target."""
     entries.reverse()
     places = range(len(entries))
-    axis.barh(places, [entry["ratio"] for entry in entries], height=0.6, color=_OURS)
+    axis.barh(places, [entry["ratio"] - 1 for entry in entries], left=1, height=0.6, color=_OURS)
     for place, entry in zip(places, entries, strict=True):
         if "target" in entry:
             axis.plot([entry["target"]] * 2, [place - 0.4, place + 0.4], color=_TARGET, linewidth=2)
         axis.text(entry["ratio"], place, f" {entry['ratio']:.3g}", va="center", fontsize=8)
     axis.axvline(1, color=_PEER, linewidth=2, zorder=0)
-    axis.set_yticks(list(places), [f"{entry['name']}\n{entry['peer_name']}" for entry in entries], fontsize=7)
+    axis.set_yticks(list(places), [_label(entry) for entry in entries], fontsize=7)
     if entries:
         axis.set_xscale("log")
     axis.set_title("ours as a multiple of the peer (grey: the peer; red: the target)", fontsize=9)
+
+
+def _label(entry: Json) -> str:
+    better = ", less is better" if entry.get("targets_sense") == "<=" else ""
+    return f"{entry['name']}\nbeside {entry['peer_name']}{better}"
 
 
 def _line(axis: Any, sweep: Json | None, name: str, label: str) -> None:
