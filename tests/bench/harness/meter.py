@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.bench.harness.model import Reading
 
-_QUIET_S: Final = 0.15
+_QUIET_S: Final = 0.3
 """After so much silence nothing more comes."""
 _LOOK_AGAIN_S: Final = 0.002
 
