@@ -9,6 +9,8 @@ from typing import Any, Final
 import trio
 
 from nodes import Drone, Endpoint, IncomingObject, Link, LinkClosedError, RemoteController, Stores
+from nodes.carriers import SystemNetwork
+from nodes.carriers.offload import Offload
 from nodes.drone import CarrierName
 from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDirectory
 from protocols.crypto.dh import SoftwareKey
@@ -62,19 +64,25 @@ class Nodes:
 
 
 @asynccontextmanager
-async def paired(config: LinkConfig = OPEN) -> AsyncGenerator[Nodes]:
+async def paired(config: LinkConfig = OPEN, offload: Offload = Offload.AUTO) -> AsyncGenerator[Nodes]:
+    network = SystemNetwork(offload)
     dh = config.suites[0].dh
     drone_key, rc_key = make_key(dh), make_key(dh)
     drone_stores = await stores_of(drone_key, [record_of(rc_key.public, Role.RC, dh)])
     rc_stores = await stores_of(rc_key, [record_of(drone_key.public, Role.DRONE, dh)])
-    async with Drone(drone_stores, config) as drone, RemoteController(rc_stores, config) as rc:
+    async with (
+        Drone(drone_stores, config, network=network) as drone,
+        RemoteController(rc_stores, config, network=network) as rc,
+    ):
         yield Nodes(drone, rc, key_id_of(dh, drone_key.public))
 
 
 @asynccontextmanager
-async def linked(carrier: CarrierName = "udp", config: LinkConfig = OPEN) -> AsyncGenerator[tuple[Link, Link]]:
+async def linked(
+    carrier: CarrierName = "udp", config: LinkConfig = OPEN, offload: Offload = Offload.AUTO
+) -> AsyncGenerator[tuple[Link, Link]]:
     """The remote controller's end, which sends, and the drone's."""
-    async with paired(config) as nodes:
+    async with paired(config, offload) as nodes:
         where = await nodes.drone.listen(LOOPBACK, carrier)
         link = await nodes.rc.connect(nodes.drone_id, where, carrier)
         yield link, await nodes.drone.next_link()
@@ -116,7 +124,13 @@ async def count(link: Link, meter: Meter) -> None:
 
 
 def message_flow(
-    size: int, carrier: CarrierName = "udp", config: LinkConfig = OPEN, *, gigabits: bool = False, burst: int = BURST
+    size: int,
+    carrier: CarrierName = "udp",
+    config: LinkConfig = OPEN,
+    *,
+    gigabits: bool = False,
+    burst: int = BURST,
+    offload: Offload = Offload.AUTO,
 ) -> Side:
     """Messages through ``send_many``, both ends in one loop; messages or Gbit per second that were delivered."""
 
@@ -124,7 +138,7 @@ def message_flow(
     async def side() -> AsyncGenerator[Measure]:
         meter = Meter()
         batch = messages(size, burst)
-        async with linked(carrier, config) as (giving, taking), trio.open_nursery() as nursery:
+        async with linked(carrier, config, offload) as (giving, taking), trio.open_nursery() as nursery:
             nursery.start_soon(count, taking, meter)
 
             async def measure(seconds: float) -> Reading:
