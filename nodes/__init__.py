@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from nodes.config.endpoint import Endpoint
     from nodes.drone import Drone
-    from nodes.link import IncomingObject, Link, LinkClosedError
+    from nodes.errors import LinkClosedError
+    from nodes.incoming import IncomingObject
+    from nodes.link import Link
     from nodes.remote import RemoteController
     from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDirectory
     from nodes.stores.statedir import StateDir
@@ -32,9 +34,9 @@ __all__ = [
 _MODULES: Final = {
     "Drone": "nodes.drone",
     "Endpoint": "nodes.config.endpoint",
-    "IncomingObject": "nodes.link",
+    "IncomingObject": "nodes.incoming",
     "Link": "nodes.link",
-    "LinkClosedError": "nodes.link",
+    "LinkClosedError": "nodes.errors",
     "MemoryCounterStore": "nodes.stores.memory",
     "MemoryKeyStore": "nodes.stores.memory",
     "MemoryPeerDirectory": "nodes.stores.memory",

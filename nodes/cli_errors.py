@@ -32,8 +32,7 @@ from typing import Final
 
 import click
 
-from nodes.errors import root_cause, told
-from nodes.link import LinkClosedError
+from nodes.errors import LinkClosedError, root_cause, told
 from protocols.errors import (
     AerolinkError,
     AuthenticationError,

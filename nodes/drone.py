@@ -8,7 +8,8 @@ from typing import Final, Literal
 import trio
 
 from nodes.config.endpoint import Endpoint
-from nodes.link import Link, LinkClosedError
+from nodes.errors import LinkClosedError
+from nodes.link import Link
 from nodes.node import Node
 from nodes.ports import Carrier, StreamListener
 from nodes.runner import Pump

@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from typing import cast
 
 from nodes.config.reader import one_line
-from nodes.link import LinkClosedError
-from protocols.errors import AerolinkError, LocalError
+from protocols.errors import AerolinkError, LocalError, UsageError
+
+
+class LinkClosedError(UsageError):
+    """The link is down; ``Link.down`` says why."""
+
 
 _CONSEQUENCES = (LinkClosedError,)
 """What usually follows from another error."""

@@ -6,6 +6,8 @@ objects is therefore never stopped by telemetry that he does not read.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final, Generic, TypeVar
 
 from protocols.events import ChannelEvent, ControlReceived, StateReceived, StreamReceived
@@ -17,6 +19,7 @@ MAX_COMMANDS: Final = 1_024
 """Commands and offers that wait; beyond, commands wait in the core. Offers are few: the core bounds them."""
 MAX_STREAM_BYTES: Final = 4_194_304
 _OVERHEAD_BYTES: Final = 64
+_DATA: Final = itemgetter(StreamReceived._fields.index("data"))
 
 
 class Inbox(Generic[Offer]):
@@ -58,6 +61,32 @@ class Inbox(Generic[Offer]):
                 self.dropped += 1
         else:
             self._reliable.append(message)
+
+    def put_stream(self, run: Sequence[StreamReceived]) -> None:
+        """Add messages of a stream, in order."""
+        self._stream.extend(run)
+        self._stream_bytes += sum(map(len, map(_DATA, run))) + _OVERHEAD_BYTES * len(run)
+        while self._stream_bytes > MAX_STREAM_BYTES:
+            self._take_stream()
+            self.dropped += 1
+
+    def take_all(self, now: float) -> list[ChannelEvent | Offer]:
+        """Return every message, in the order in which :meth:`take` would give them."""
+        if self._control or self._reliable or self._state:
+            messages: list[ChannelEvent | Offer] = []
+            while not self._stream or self._control or self._reliable or self._state:
+                message = self.take(now)
+                if message is None:
+                    return messages
+                messages.append(message)
+            return messages + self._take_streams()
+        return self._take_streams()
+
+    def _take_streams(self) -> list[ChannelEvent | Offer]:
+        messages: list[ChannelEvent | Offer] = list(self._stream)
+        self._stream.clear()
+        self._stream_bytes = 0
+        return messages
 
     def take(self, now: float) -> ChannelEvent | Offer | None:
         """Return the most urgent message, or None."""

@@ -6,19 +6,19 @@ commands; control passes everything (CH-5).
 """
 
 import hashlib
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Final, Self
+from collections.abc import Callable, Sequence
+from typing import Final, Self, cast
 
 import trio
 
+from nodes.errors import LinkClosedError
 from nodes.inbox import Inbox
+from nodes.incoming import IncomingObject
 from nodes.runner import Pump
 from nodes.wakeup import Wakeup
 from protocols.channels import Held
-from protocols.errors import AerolinkError, LinkTimeoutError, QueueFullError, TruncatedError, UsageError
+from protocols.errors import AerolinkError, LinkTimeoutError, QueueFullError, TruncatedError
 from protocols.events import (
-    AcceptBulk,
     AnswerReceived,
     BulkAccepted,
     BulkChunkReceived,
@@ -34,113 +34,21 @@ from protocols.events import (
     OfferBulk,
     Sendable,
     SendCommand,
+    StreamReceived,
 )
 from protocols.link.connection import Connection
 from protocols.link.stats import LinkStats
-from specs.registry import ChannelId, CloseCode, Role
+from specs.registry import ChannelClass, ChannelId, CloseCode, Role
 
 _HASHED_INLINE_BYTES: Final = 1 << 20
 """What takes longer to hash than a millisecond or two goes to a thread."""
 _GOODBYE_S: Final = 1.0
-_MAX_WAITING_BYTES: Final = 1_048_576
-"""Bytes of an object that wait for the user; beyond, they wait in the core."""
+_PART_MESSAGES: Final = 4_096
+"""What ``send_many`` offers to a queue at once."""
 _ERRORS: Final[dict[DownReason, type[AerolinkError]]] = {
     DownReason.TRUNCATED: TruncatedError,
     DownReason.TIMEOUT: LinkTimeoutError,
 }
-
-
-class LinkClosedError(UsageError):
-    """The link is down; ``Link.down`` says why."""
-
-
-class IncomingObject:
-    """An object that the peer offers on a ``bulk`` channel."""
-
-    def __init__(self, link: "Link", offer: BulkOffered) -> None:
-        self.offer: Final = offer
-        """Name, size and hash, as the peer says; the name is never a path."""
-        self.received_bytes = 0
-        """For progress."""
-        self._link = link
-        self._chunks: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._wakeup = Wakeup()
-        self._complete = False
-        self._status: BulkStatus | None = None
-
-    async def read_all(self, max_bytes: int) -> bytes:
-        """Take the whole object into memory and confirm it; UsageError when larger, LinkClosedError."""
-        if self.offer.size_bytes > max_bytes:
-            self.end(BulkStatus.REFUSED)
-            raise UsageError(f"the peer offers {self.offer.size_bytes} bytes, {max_bytes} are allowed")
-        parts = [chunk async for chunk in self.chunks()]
-        self.end(BulkStatus.OK)
-        return b"".join(parts)
-
-    def chunks(self, prefix: bytes = b"") -> AsyncIterator[bytes]:
-        """Accept, and iterate over the bytes in order; call :meth:`end` with OK when they are stored.
-
-        ``prefix`` is what is here already from an earlier attempt. Ends after the whole hash was right;
-        LinkClosedError when the link or the transfer ends before.
-        """
-        self._link.send_now(AcceptBulk(self.offer.channel, self.offer.transfer, prefix))
-        return _Chunks(self)
-
-    async def next_chunk(self) -> bytes | None:
-        """Return the next bytes after :meth:`chunks` has accepted; None after the last."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._chunks:
-            if self._complete:
-                return None
-            if self._status is not None or self._link.down is not None:
-                raise LinkClosedError(f"the transfer of {self.offer.size_bytes} bytes did not finish")
-            await self._wakeup.wait()
-        chunk = self._chunks.popleft()
-        self.received_bytes += len(chunk)
-        self._waiting_bytes -= len(chunk)
-        self._link.progress()
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return chunk
-
-    def end(self, status: BulkStatus) -> None:
-        """Confirm (OK), refuse or cancel."""
-        if status is not BulkStatus.OK:
-            self._chunks.clear()  # nobody will take them
-            self._waiting_bytes = 0
-        self._link.send_now(EndBulk(self.offer.channel, self.offer.transfer, True, status))
-
-    def on_event(self, event: BulkChunkReceived | BulkReceived | BulkEnded | None) -> None:
-        """Take news of this transfer (None: the link is down)."""
-        if isinstance(event, BulkChunkReceived):
-            self._chunks.append(event.data)
-            self._waiting_bytes += len(event.data)
-        elif isinstance(event, BulkReceived):
-            self._complete = True
-        elif isinstance(event, BulkEnded):
-            self._status = event.status
-        self._wakeup.set()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether as many bytes wait to be taken as may."""
-        return self._waiting_bytes > _MAX_WAITING_BYTES
-
-
-class _Chunks:
-    """No generator: whoever breaks out of the loop leaves nothing behind that must be closed."""
-
-    def __init__(self, incoming: IncomingObject) -> None:
-        self._incoming = incoming
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk = await self._incoming.next_chunk()
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
 
 
 class Link:
@@ -162,7 +70,11 @@ class Link:
         self._full: set[tuple[ChannelId, int]] = set()
         self._objects_held = Held(transfers=self._full)
         self._all_held = Held(commands=True, transfers=self._full)
+        self._holds_back = False
+        """Whether the core may keep messages for which there was no room."""
+        self._waits_for_room = 0
         self._ended = trio.Event()
+        connection.channels.on_room = self._writable.set
         pump.on_progress[connection] = self.progress
 
     def __repr__(self) -> str:
@@ -208,7 +120,7 @@ class Link:
         if self.down is not None:
             raise self._closed(self.down)
         number = self._connection.send(message, trio.current_time())
-        self._pump.turn()
+        self._pump.push()
         return number
 
     async def send(self, message: Sendable) -> int:
@@ -224,11 +136,46 @@ class Link:
             try:
                 return self.send_now(message)
             except QueueFullError:
-                await self._writable.wait()
+                await self._room()
+
+    async def _room(self) -> None:
+        """Wait until something has left a queue."""
+        self._waits_for_room += 1
+        try:
+            await self._writable.wait()
+        finally:
+            self._waits_for_room -= 1
+
+    async def send_many(self, channel: ChannelId, messages: Sequence[bytes]) -> None:
+        """Queue messages in order, and wait for room as often as it takes; nothing is dropped for want of it.
+
+        ``channel`` is of class ``stream`` (messages that fit share payloads, CH-43) or ``command``. UsageError,
+        MessageTooLargeError (then nothing was queued), LinkClosedError. When it is cancelled, or the link ends, a
+        first part of the messages may have been sent.
+        """
+        service = self._connection.channels.service(channel)
+        if service is ChannelClass.COMMAND:
+            for data in messages:
+                await self.send(SendCommand(channel, data))
+            return
+        await trio.lowlevel.checkpoint_if_cancelled()
+        done, waited = 0, False
+        while done < len(messages):
+            if self.down is not None:
+                raise self._closed(self.down)
+            part = messages if not done and len(messages) <= _PART_MESSAGES else messages[done : done + _PART_MESSAGES]
+            taken = self._connection.send_many(channel, part, trio.current_time())
+            self._pump.push()
+            done += taken
+            if taken < len(part):
+                await self._room()
+                waited = True
+        if not waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def request(self, data: bytes, channel: ChannelId = ChannelId.COMMAND) -> bytes:
         """Send a command and return its answer; exactly once at the peer. LinkClosedError when the link ends."""
-        done = trio.Event()
+        done = Wakeup()
         answer: list[bytes | None] = []
 
         def settle(data: bytes | None) -> None:
@@ -238,7 +185,8 @@ class Link:
         key = (channel, await self._send(SendCommand(channel, data)))
         self._answers[key] = settle
         try:
-            await done.wait()
+            while not answer:
+                await self._pump.wait(done)
         finally:
             self._answers.pop(key, None)
         if answer[0] is None:
@@ -284,21 +232,50 @@ class Link:
 
     async def receive(self) -> ChannelEvent | IncomingObject:
         """Return the next message; LinkClosedError when the link is down and all has been taken."""
-        await trio.lowlevel.checkpoint_if_cancelled()  # not later: what has been taken must not be lost
-        waited = False
-        while (message := self._inbox.take(trio.current_time())) is None:
+        await self._arrival()
+        message = self._inbox.take(trio.current_time())
+        while message is None:  # what was there has grown stale (CH-14)
+            await self._arrival()
+            message = self._inbox.take(trio.current_time())
+        self._was_read()
+        return message
+
+    async def receive_many(self) -> list[ChannelEvent | IncomingObject]:
+        """Return all messages that are there, the most urgent first, and at least one; LinkClosedError as above."""
+        await self._arrival()
+        while not (messages := self._inbox.take_all(trio.current_time())):
+            await self._arrival()
+        self._was_read()
+        return messages
+
+    async def _arrival(self) -> None:
+        """Wait until the inbox holds something. A checkpoint, and none behind it: what is taken then is not lost."""
+        if self._inbox:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._inbox:
             if self.down is not None:
                 self._readable.set()  # for whoever else waits
                 raise self._closed(self.down)
             self._readable.is_set = False
             await self._pump.wait(self._readable)
-            waited = True
-        self.progress()
+
+    def _was_read(self) -> None:
+        """Let in what the core kept because there was no room, and wake who else waits for a message."""
+        if self._holds_back:
+            self.taken()
         if self._inbox:
             self._readable.set()
-        if not waited:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        return message
+
+    def taken(self) -> None:
+        """Something was taken: there is room for what the core kept."""
+        self.progress()
+        self._pump.turn()
+
+    async def wait(self, ready: Wakeup) -> None:
+        """Wait until ``ready`` may have been set; the pump's way."""
+        await self._pump.wait(ready)
 
     def __aiter__(self) -> Self:
         return self
@@ -342,16 +319,19 @@ class Link:
 
     def progress(self) -> None:
         """Take messages out of the core as far as there is room for them, and open its windows by that."""
-        taken = False
         now = trio.current_time()
         if self._full:
             self._full &= {key for key, each in self._incoming.items() if each.is_full}
-        while (event := self._connection.next_message(now, self._held())) is not None:
-            taken = True
-            self._route(event)
-        self._writable.set()
-        if taken:
-            self._pump.wake()
+        while events := self._connection.next_messages(now, self._held()):
+            first = events[0]
+            if isinstance(first, StreamReceived):
+                self._inbox.put_stream(cast("Sequence[StreamReceived]", events))
+                self._readable.set()
+            else:
+                self._route(first)
+        self._holds_back = bool(self._full) or self._inbox.is_full
+        if self._waits_for_room:
+            self._writable.set()
 
     def _held(self) -> Held:
         return self._all_held if self._inbox.is_full else self._objects_held

@@ -73,7 +73,7 @@ class Pump:
     def turn(self) -> None:
         """Take what the machine has to say and to send: call it after every call of the machine or its connections."""
         self._take_turn()
-        self._push()
+        self.push()
 
     def wake(self) -> None:
         """Look again at what is to be sent, and when; soon."""
@@ -90,7 +90,7 @@ class Pump:
     async def flush(self) -> None:
         """Wait until everything that may be sent now has been handed to the carrier, or the pump has ended."""
         await trio.lowlevel.checkpoint()
-        while not self.finished.is_set() and not self._push():
+        while not self.finished.is_set() and not self.push():
             await self._quiet.park()
 
     # --- one turn -------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class Pump:
             count += 1
         return count > 0
 
-    def _push(self) -> bool:
+    def push(self) -> bool:
         """Send without waiting, at most a bounded share; whether there is nothing left to send now."""
         if self._closed:
             return True

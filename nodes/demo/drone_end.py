@@ -15,8 +15,8 @@ from nodes.demo.notes import Finished, Flight, Meter, Parsing, Ready, Say, count
 from nodes.demo.options import DemoOptions
 from nodes.demo.vehicle import ModelVehicle, RecordedVehicle, Vehicle
 from nodes.drone import Drone
+from nodes.errors import LinkClosedError
 from nodes.flight import FlightDigest, FlightFrame, FlightSource, ModelFlight, encode_flight, load_replay
-from nodes.link import LinkClosedError
 from protocols.airlink import Message, encode, message_type
 from protocols.events import (
     BulkStatus,

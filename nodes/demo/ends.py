@@ -10,7 +10,8 @@ import trio
 
 from nodes.demo.notes import Finished, Line, LinkIsUp, Meter, Say, counts_of, say_alarms
 from nodes.demo.options import DemoOptions
-from nodes.link import Link, LinkClosedError
+from nodes.errors import LinkClosedError
+from nodes.link import Link
 from nodes.node import Node
 from nodes.stores.statedir import StateDir
 from nodes.trust import Stores

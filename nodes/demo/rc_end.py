@@ -14,7 +14,7 @@ from nodes.demo.options import DemoOptions
 from nodes.demo.pilot import Pilot
 from nodes.demo.telemetry import described
 from nodes.flight import digest_flight
-from nodes.link import IncomingObject
+from nodes.incoming import IncomingObject
 from nodes.remote import RemoteController
 from nodes.video import VideoSink
 from protocols.airlink import Message, decode_untrusted, encode

@@ -6,7 +6,6 @@ ones. It makes no handshake: a machine installs the session keys of each.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 from typing import ClassVar, Final
 
 from protocols import codec
@@ -31,6 +30,7 @@ from protocols.events import (
     PeerMoved,
     Rekeyed,
     Sendable,
+    StreamReceived,
 )
 from protocols.guards.address import Address
 from protocols.link import batch
@@ -50,6 +50,7 @@ from specs.registry import (
     DATA_HEADER_BYTES,
     MAX_RECORD_PLAINTEXT_BYTES,
     OLD_KEY_RECEIVES_S,
+    ChannelId,
     CloseCode,
     InnerType,
     RefusalCode,
@@ -60,8 +61,6 @@ Packet = tuple[bytes, Address | None]
 """Bytes for the carrier, and where they go (None on a stream)."""
 
 _REQUEST_AGAIN_S: Final = 5.0
-_FIRST_BYTE: Final = itemgetter(slice(0, 1))
-_HANDLED_FIRST: Final = frozenset(bytes((kind,)) for kind in HANDLED_TYPES)
 _MAX_URGENT: Final = 64
 """Own frames waiting to be sent: a peer that floods us with pings gets fewer pongs, not our memory."""
 
@@ -158,6 +157,24 @@ class Connection:
         number = self._channels.send(message, now)
         self._wake(self)
         return number
+
+    def send_many(self, channel: ChannelId, datas: Sequence[bytes], now: float) -> int:
+        """Queue messages on a channel of class ``stream``, as many as there is room for; return how many.
+
+        See :meth:`Channels.send_many <protocols.channels.mux.Channels.send_many>`.
+        """
+        if self._state is not ConnectionState.OPEN:
+            raise UsageError("the link is down")
+        taken = self._channels.send_many(channel, datas, now)
+        self._wake(self)
+        return taken
+
+    def next_messages(self, now: float, held: Held = NOTHING_HELD) -> Sequence[ChannelEvent]:
+        """Return what :meth:`next_message` would give next: of a stream all of them, otherwise one; or nothing."""
+        events = self._channels.next_events(now, held)
+        if events and not isinstance(events[0], StreamReceived):
+            self._wake(self)
+        return events
 
     def next_message(self, now: float = float("-inf"), held: Held = NOTHING_HELD) -> ChannelEvent | None:
         """Return the next message that arrived, or None. Taking it makes room: a slow reader slows the sender.
@@ -289,13 +306,12 @@ class Connection:
         return True
 
     def _frames_untrusted(self, frames: Sequence[bytes], address: Address | None, now: float) -> None:
-        if _HANDLED_FIRST.issuperset(map(_FIRST_BYTE, frames)):
-            self._channels.receive_run_untrusted(frames, now)
-            return
-        for frame in frames:
-            self._frame_untrusted(frame, address, now)
-            if self._state is not ConnectionState.OPEN:
-                return
+        taken = self._channels.receive_run_untrusted(frames, now)
+        while taken < len(frames) and self._state is ConnectionState.OPEN:
+            self._frame_untrusted(frames[taken], address, now)
+            taken += 1
+            if self._state is ConnectionState.OPEN:
+                taken += self._channels.receive_run_untrusted(frames[taken:], now)
 
     def end(self, reason: DownReason, code: CloseCode | None = None, hint: RefusalCode | None = None) -> None:
         """End without a word to the peer."""

@@ -12,8 +12,7 @@ from nodes import cli_errors
 from nodes.cli import aerolink, main
 from nodes.cli_async import run_async
 from nodes.cli_errors import SignalledError, exit_code, report
-from nodes.errors import BugError, ChildLostError, error_named, root_cause, told
-from nodes.link import LinkClosedError
+from nodes.errors import BugError, ChildLostError, LinkClosedError, error_named, root_cause, told
 from nodes.logs import set_up, take_down
 from protocols import errors
 
