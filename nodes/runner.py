@@ -19,8 +19,6 @@ from protocols.link.connection import Connection
 from protocols.link.machine import Machine, MachineEvent
 from protocols.link.train import Train
 
-_BATCHES_AT_ONCE: Final = 2
-"""What one turn sends before others run: bounds how long they, and a control message, wait."""
 _LAST_WORDS_S: Final = 1.0
 """What a machine that is over may still need to send its goodbye; a peer that does not read gets no more."""
 _NEVER: Final = float("inf")
@@ -44,6 +42,8 @@ class Pump:
         self._quiet = trio.lowlevel.ParkingLot()
         self._rest: Sequence[Train] = ()
         """What the carrier did not take; it stands in the machine's buffers, which are left alone until it has gone."""
+        self._draining = False
+        """There was more to send than one batch."""
         self._armed_s = _NEVER
         self._closed = False
         self._feeder = Feeder(carrier, self._take_input)
@@ -111,17 +111,21 @@ class Pump:
         return count > 0
 
     def push(self) -> bool:
-        """Send without waiting, at most a bounded share; whether there is nothing left to send now."""
+        """Send a batch without waiting; whether there is nothing left to send now.
+
+        One batch, and none while the draining task has more: others run between two, and a peer in the same loop reads.
+        """
         if self._closed:
             return True
-        left = _BATCHES_AT_ONCE
-        while left and self._send_batch():
-            left -= 1
-        if not left or self.machine.is_over:
+        if self._draining or self._send_batch():
+            self._draining = True
+            self._output.set()
+            return False
+        if self.machine.is_over:
             self.wake()
         elif (due := self.machine.next_deadline()) is not None and due < self._armed_s:
             self._rearm.set()  # what left begins to wait for its acknowledgement
-        return left > 0 and not self._rest
+        return not self._rest
 
     def _send_batch(self) -> bool:
         """Hand the carrier what it takes; whether there may be more to hand over at once."""
@@ -150,11 +154,11 @@ class Pump:
             if self._rest:
                 await self.carrier.send(self._rest)
                 self._rest = ()
-                self._take_turn()  # there is room again
             elif self._send_batch():
-                self._take_turn()
                 await trio.lowlevel.checkpoint()
             elif not self._rest:
+                self._draining = False
+                self._rearm.set()
                 self._quiet.unpark_all()
                 if self.machine.is_over:
                     return
