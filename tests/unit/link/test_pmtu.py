@@ -165,6 +165,20 @@ def test_lk_86_a_late_answer_counts() -> None:
     assert mtu.state is S.SEARCH_COMPLETE
 
 
+def test_lk_86_late_answers_while_something_else_is_asked() -> None:
+    """They end the question if they answer it, and leave it alone if they do not."""
+    way = Way(1_472).start().run(0.125)
+    assert way.probes == [1_200, 65_507, 8_972, 1_472, 8_972]
+    first, second = 5, 9  # each has a scout behind it
+    way.mtu.on_ack(first, way.now)
+    way.run(0.001)
+    assert way.probes[-1] == 65_507
+    way.mtu.on_ack(second, way.now)
+    assert not way.mtu.is_due
+    assert way.mtu.state is S.SEARCHING
+    assert way.mtu.size_bytes == 8_972
+
+
 def test_lk_86_a_late_answer_to_what_counts_as_too_large() -> None:
     """It lifts the upper end again."""
     search = SizeSearch(1_200, 65_507, PEER)
