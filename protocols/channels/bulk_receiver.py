@@ -1,7 +1,11 @@
 """The receiving half of a `bulk` channel: offers, chunks, and the end of transfers (CH-51 to CH-54, CH-56)."""
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence, Sized
+from itertools import accumulate, compress, repeat
+from itertools import count as counted
+from operator import itemgetter, ne, sub
 from typing import Final
 
 from protocols.channels.base import Counters, Held, ReadsOne, SendsOne
@@ -22,6 +26,8 @@ from specs.inner import BULK_ACCEPT, BULK_DONE, BULK_HEADER, BULK_OFFER, BulkAcc
 from specs.registry import MAX_BULK_BYTES, ChannelId, InnerType
 
 _HEADER: Final = derive_struct(BULK_HEADER)
+_CHANNEL: Final = int(InnerType.CHANNEL)
+_body: Final = itemgetter(slice(_HEADER.size, None))
 _MAX_NEWS: Final = 4 * MAX_TRANSFERS
 """Offers and ends that the user has not taken; beyond, new offers are refused (CH-4)."""
 
@@ -164,9 +170,39 @@ class BulkReceiver(SendsOne, ReadsOne):
             self._check_whole(transfer)
 
     def chunks_untrusted(self, frames: Sequence[bytes], now: float) -> int:
-        """The first chunks, as far as each is the next of the same object; how many."""
-        self.chunk_untrusted(frames[0], now)
-        return 1
+        """The first chunks, as far as each is the next of the same object, as one; how many."""
+        found = self._run_untrusted(frames)
+        if found is None:
+            self.chunk_untrusted(frames[0], now)
+            return 1
+        transfer, largest, count = found
+        transfer.take_chunks(count, largest, b"".join(map(_body, frames[:count])), now)
+        self._counters.received += count
+        self._acknowledge(transfer)
+        self._check_whole(transfer)
+        return count
+
+    def _run_untrusted(self, frames: Sequence[bytes]) -> tuple[Incoming, int, int] | None:
+        """The transfer, the largest packet number and the count of chunks that follow each other; None if not two."""
+        try:
+            _, _, number, _, start = _HEADER.unpack_from(frames[0])
+            transfer = self._transfers.get(number)
+            limit = transfer.in_order_to(start) if transfer else 0
+            if transfer is None or not limit:
+                return None
+            kinds, channels, numbers, packets, starts = zip(*map(_HEADER.unpack_from, frames), strict=True)
+        except struct.error:
+            return None
+        sizes = list(map(len, frames))
+        ends = list(accumulate(map(sub, sizes, repeat(_HEADER.size)), initial=start))
+        expected = zip(repeat(_CHANNEL), repeat(self._channel), repeat(number), ends)
+        count = next(
+            compress(counted(), map(ne, zip(kinds, channels, numbers, starts, strict=True), expected)), len(sizes)
+        )
+        if min(sizes) == _HEADER.size:
+            count = min(count, sizes.index(_HEADER.size))
+        count = min(count, bisect_right(ends, limit) - 1)
+        return (transfer, max(packets[:count]), count) if count >= 2 else None
 
     def _late_chunk_untrusted(self, number: int) -> None:
         if not self._has_ended(number):

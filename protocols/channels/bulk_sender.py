@@ -169,6 +169,29 @@ class BulkSender(SendsOne):
                 return transfer.next_chunk(now)
         return None
 
+    def take_run(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:
+        """Return the next frames, within both limits but for the first; only while ``unsent`` is not empty."""
+        frames: list[bytes] = []
+        while len(frames) < limit_frames and self.unsent:
+            more = self._chunks(now, limit_frames - len(frames), limit_bytes)
+            if not more:
+                if frames and limit_bytes < self._path.max_frame_bytes:
+                    break
+                frame = self.take(now)
+                if frame is None:
+                    break
+                more = [frame]
+            frames += more
+            limit_bytes -= sum(map(len, more))
+        return frames
+
+    def _chunks(self, now: float, most: int, room: int) -> list[bytes]:
+        """Many chunks at once, if only one transfer has any."""
+        transfer = self.unsent[0]
+        if len(self.unsent) > 1 or transfer.announces or not transfer.has_data():
+            return []
+        return transfer.next_chunks(now, most, room)
+
     def _announcement(self, transfer: Outgoing, now: float) -> bytes:
         transfer.announces = False
         transfer.touched_at = now

@@ -10,7 +10,8 @@ whatever it claims.
 
 from bisect import bisect_left
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from protocols.link.recovery import OVERTAKEN_BY
 
@@ -28,8 +29,14 @@ class Packet(NamedTuple):
     """On the clock of ``now``."""
 
 
+_number: Final = attrgetter("number")
+_start: Final = attrgetter("start")
+
+
 class Flight:
     """What of one transfer is in flight."""
+
+    __slots__ = ("_by_number", "_by_start", "_oldest", "_overtaken_to", "_starts", "_suspects")
 
     def __init__(self) -> None:
         self._by_number: dict[int, Packet] = {}
@@ -68,6 +75,12 @@ class Flight:
         place = bisect_left(starts, packet.start)
         starts.insert(place, packet.start)
         self._by_start.insert(place, packet)
+
+    def add_run(self, packets: list[Packet]) -> None:
+        """Packets leave in the order of their numbers and of their bytes, none of which was ever in flight."""
+        self._by_number.update(zip(map(_number, packets), packets, strict=True))
+        self._starts.extend(map(_start, packets))
+        self._by_start.extend(packets)
 
     def take_arrived(self, received_to: int, starts: list[int], ends: list[int]) -> list[Packet]:
         """Remove what lies before ``received_to`` or within one of the ranges."""

@@ -122,6 +122,21 @@ class Incoming:
             self.ack_at = now + BULK_ACK_DELAY_S
         return is_new
 
+    def in_order_to(self, start: int) -> int:
+        """Up to where chunks may come that begin at ``start`` and follow each other; 0 if that is not so simple."""
+        if start != self.received_to or self._ranges or self.state is not Receiving.ACCEPTED:
+            return 0
+        return min(self.offer.size, self.window_to)
+
+    def take_chunks(self, count: int, largest: int, data: bytes, now: float) -> None:
+        """Several chunks in order, of which ``in_order_to`` thought well; as if each had come alone."""
+        self._largest = max(self._largest, largest)
+        self._append(data)
+        if self._unacknowledged + 1 < BULK_ACK_EVERY:
+            self.ack_at = now + BULK_ACK_DELAY_S
+        self._unacknowledged += count
+        self.ack_due = True  # CH-54
+
     def _place(self, start: int, end: int, body: bytes) -> bool:
         """A chunk that is not simply the next one: keep what is new of it up to the first byte that is not.
 

@@ -186,7 +186,7 @@ class Channels:
             frame = frames[taken]
             if not frame or frame[0] not in HANDLED_TYPES:
                 break
-            if frame[0] == _CHANNEL and taken + 1 < total and frame[:2] == frames[taken + 1][:2]:
+            if frame[0] == _CHANNEL and taken + 1 < total and len(frame) > 1 and frame[:2] == frames[taken + 1][:2]:
                 channel = self._by_id.get(frame[1])
                 if channel is not None and channel.TAKES_RUNS:
                     taken += channel.receive_run_untrusted(frames[taken : taken + _RUN_FRAMES], now)

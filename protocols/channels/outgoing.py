@@ -13,8 +13,11 @@ of any ACCEPT, BULK_ACK or DONE heals.
 import struct
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
-from typing import Final, NamedTuple
+from itertools import repeat
+from operator import concat
+from typing import Final, NamedTuple, cast
 
 from protocols.channels.base import U32, Counters, Path
 from protocols.channels.flight import Flight, Packet
@@ -28,6 +31,8 @@ _HEADER: Final = derive_struct(BULK_HEADER)
 _ACK: Final = derive_struct(BULK_ACK_HEADER)
 _RANGE: Final = derive_struct(ACK_RANGE)
 _CHANNEL: Final = int(InnerType.CHANNEL)
+_join: Final = cast("Callable[[bytes, memoryview], bytes]", concat)
+_new: Final = cast("Callable[[type[Packet], tuple[int, int, int, float]], Packet]", tuple.__new__)
 
 
 class Sending(Enum):
@@ -82,6 +87,30 @@ def parse_ack_untrusted(frame: bytes) -> BulkAcked:
 
 class Outgoing:
     """One transfer, sending side."""
+
+    __slots__ = (
+        "_accepted_from",
+        "_counters",
+        "_flight",
+        "_lost",
+        "_packet",
+        "_path",
+        "_ranges",
+        "_send_to",
+        "_sent_to",
+        "announces",
+        "channel",
+        "data",
+        "expiries",
+        "number",
+        "offer",
+        "polls",
+        "received_to",
+        "size",
+        "state",
+        "touched_at",
+        "window_to",
+    )
 
     def __init__(
         self,
@@ -242,6 +271,31 @@ class Outgoing:
         self.touched_at = now
         header = _HEADER.pack(_CHANNEL, self.channel, self.number, self._packet, start)
         return header + self.data[start : start + size]
+
+    def next_chunks(self, now: float, most: int, room: int) -> list[bytes]:
+        """Several chunks of full size that were never sent, as ``next_chunk`` would give them; none if not so simple.
+
+        At most so many, and so many bytes of frames. Only after ``has_data``.
+        """
+        size, congestion = self._chunk_bytes(), self._path.congestion
+        many = min(most, room // (size + _HEADER.size), U32 - self._packet)
+        many = min(many, (min(self.size, self._send_to) - self._sent_to) // size)
+        if congestion.enabled:
+            many = min(many, (congestion.window - congestion.in_flight) // size)
+        if self._lost or many < 2:
+            return []
+        first, number = self._sent_to, self._packet + 1
+        self._sent_to += many * size
+        self._packet += many
+        numbers, starts = range(number, number + many), range(first, first + many * size, size)
+        ends = range(first + size, self._sent_to + size, size)
+        fields = zip(numbers, starts, ends, repeat(now))  # not strict: one of them has no end
+        self._flight.add_run(list(map(_new, repeat(Packet), fields)))
+        congestion.sent(many * size)
+        self.touched_at = now
+        self._counters.sent += many
+        headers = map(_HEADER.pack, repeat(_CHANNEL), repeat(self.channel), repeat(self.number), numbers, starts)
+        return list(map(_join, headers, map(self.data.__getitem__, map(slice, starts, ends))))
 
     def packets_used_up(self) -> bool:
         """A packet number does not wrap."""

@@ -6,6 +6,8 @@ from bisect import bisect_right
 class RangeSet:
     """Half-open ranges [start, end); ranges that touch become one."""
 
+    __slots__ = ("_ends", "_starts")
+
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []

@@ -159,7 +159,8 @@ class StreamChannel(SendsOne, ChannelBase):
     def take_run(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:  # noqa: ARG002
         """The next frames, within both limits but for the first; only while ``unsent`` is not empty."""
         frames: list[bytes] = []
-        while self.unsent and len(frames) < limit_frames:
+        limit_bytes = max(limit_bytes, 0)
+        while self.unsent and len(frames) < limit_frames and limit_bytes >= 0:
             most = limit_frames - len(frames)
             is_whole = not self._cut and len(self.unsent[0]) + HEADER_BYTES <= self.path.max_frame_bytes
             more = (self._take_whole if is_whole else self._take_fragments)(most, limit_bytes, not frames)

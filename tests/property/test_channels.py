@@ -64,6 +64,7 @@ weathers = st.builds(
     base_s=st.sampled_from((0.0, 0.005, 0.1)),
     jitter_s=st.sampled_from((0.0, 0.02, 0.3)),
     reliable=st.booleans(),
+    runs=st.booleans(),
 )
 bodies = st.one_of(st.binary(max_size=40), st.integers(0, 12_000).map(bytes))
 

@@ -1,8 +1,9 @@
 """Two ``Channels`` and a bad network between them, with a virtual clock: seeded, so that a failure repeats itself."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from random import Random
 
 from protocols.channels import Channels
@@ -32,6 +33,8 @@ class Weather:
     jitter_s: float = 0.0
     reliable: bool = False
     """Nothing is lost, doubled or reordered, whatever the others say."""
+    runs: bool = False
+    """Frames leave, arrive and are read in runs."""
 
 
 @dataclass
@@ -44,12 +47,19 @@ class End:
     finished: dict[int, bytes] = field(default_factory=dict[int, bytes])
     answers: Callable[[bytes], bytes] | None = None
     reads: bool = True
+    runs: bool = False
 
     def use(self, now: float) -> None:
-        while self.reads and (event := self.channels.next_event()) is not None:
-            self.events.append(event)
-            for message in self.react(event):
+        while self.reads and (found := self.next_events()):
+            self.events += found
+            for message in chain.from_iterable(map(self.react, found)):
                 self.channels.send(message, now)
+
+    def next_events(self) -> Sequence[ChannelEvent]:
+        if self.runs:
+            return self.channels.next_events(float("-inf"))
+        event = self.channels.next_event()
+        return () if event is None else (event,)
 
     def react(self, event: ChannelEvent) -> list[Sendable]:
         match event:
@@ -78,8 +88,8 @@ class Simulation:
         self.now = 0.0
         self.burst = burst
         self.ends = (
-            End(make(reliable=weather.reliable, frame=frame)),
-            End(make(reliable=weather.reliable, frame=frame)),
+            End(make(reliable=weather.reliable, frame=frame), runs=weather.runs),
+            End(make(reliable=weather.reliable, frame=frame), runs=weather.runs),
         )
         self.wire: list[tuple[float, int, int, bytes]] = []
         self.count = 0
@@ -122,21 +132,35 @@ class Simulation:
             deadline = end.channels.next_deadline()
             if deadline is not None and deadline <= self.now:
                 end.channels.handle_deadline(self.now)
-        while self.wire and self.wire[0][0] <= self.now:
-            _, _, side, frame = heapq.heappop(self.wire)
-            self.ends[side].channels.receive_untrusted(frame, self.now)
+        self._arrivals()
         for end in self.ends:
             end.use(self.now)
 
+    def _arrivals(self) -> None:
+        arrived: list[tuple[int, bytes]] = []
+        while self.wire and self.wire[0][0] <= self.now:
+            arrived.append(heapq.heappop(self.wire)[2:])
+        for side, group in groupby(arrived, lambda entry: entry[0]):
+            channels, train = self.ends[side].channels, [frame for _, frame in group]
+            if self.weather.runs:
+                assert channels.receive_run_untrusted(train, self.now) == len(train)
+                continue
+            for frame in train:
+                channels.receive_untrusted(frame, self.now)
+
     def _drain(self, side: int) -> bool:
         channels = self.ends[side].channels
-        for _ in range(self.burst):
+        left = self.burst
+        while left > 0:
             expected = channels.has_output(self.now)
-            frame = channels.next_frame(self.now)
-            assert (frame is not None) == expected
-            if frame is None:
+            frame = None if self.weather.runs else channels.next_frame(self.now)
+            run = channels.next_frames(self.now, left, 60_000) if self.weather.runs else [frame] if frame else []
+            assert bool(run) == expected
+            if not run:
                 return False
-            self._put(1 - side, frame)
+            for each in run:
+                self._put(1 - side, each)
+            left -= len(run)
         return True
 
     def _next_moment(self) -> float:
