@@ -123,8 +123,10 @@ class Pump:
             return False
         if self.machine.is_over:
             self.wake()
-        elif (due := self.machine.next_deadline()) is not None and due < self._armed_s:
-            self._rearm.set()  # what left begins to wait for its acknowledgement
+        elif self.machine.deadline_moved:
+            due = self.machine.next_deadline()
+            if due is not None and due < self._armed_s:
+                self._rearm.set()  # what left begins to wait for its acknowledgement
         return not self._rest
 
     def _send_batch(self) -> bool:

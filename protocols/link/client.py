@@ -99,6 +99,7 @@ class Client(Machine):
             new_index=lambda: self._random_index(self._index_taken),
             counters=self._counters,
             stats=self.handshakes,
+            agreements=identity.agreements,
         )
 
     @property
@@ -184,17 +185,19 @@ class Client(Machine):
             due = connection.sessions[0].created_s + self._config.rekey_after_s
             rekey = max(due, self._rekey_at_s + _REKEY_AGAIN_S)
         tail = self._tail.again_at_s if self._tail and not self._tail.stored else None
-        return earliest(
-            self._initiator.next_deadline(), rekey, tail, connection.next_deadline() if connection else None
-        )
+        return earliest(self._initiator.next_deadline(), rekey, tail, self._schedule.next_deadline())
+
+    @property
+    def deadline_moved(self) -> bool:
+        return self._schedule.has_moved or self._connection is None or self._initiator.is_busy
 
     def handle_deadline(self, now: float) -> None:
         was_busy = self._initiator.is_busy
         self._initiator.handle_deadline(now)
         if was_busy and not self._initiator.is_busy and self._initiator.established is None:
             self._timed_out()
-        if self._connection is not None:
-            self._connection.handle_deadline(now)
+        for connection in self._schedule.take_due(now):
+            connection.handle_deadline(now)
         self._repeat_finish(now)
         self._after(now)
 
@@ -365,7 +368,7 @@ class Client(Machine):
             address=self._address,
             entropy=self._entropy,
             emit=self._emit_for,
-            wake=self._schedule.touch,
+            schedule=self._schedule,
             now=now,
         )
         self._connection = connection

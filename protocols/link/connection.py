@@ -6,6 +6,8 @@ ones. It makes no handshake: a machine installs the session keys of each.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import itemgetter
 from typing import ClassVar, Final
 
 from protocols import codec
@@ -30,6 +32,9 @@ from protocols.events import (
     PeerMoved,
     Rekeyed,
     Sendable,
+    SendControl,
+    SendState,
+    SendStream,
     StreamReceived,
 )
 from protocols.guards.address import Address
@@ -40,6 +45,7 @@ from protocols.link.liveness import Liveness
 from protocols.link.log import LinkLog
 from protocols.link.path import Path, Probe
 from protocols.link.pmtu import OVERHEAD_BYTES, SCOUT_BYTES, PathMtu
+from protocols.link.schedule import Schedule
 from protocols.link.session import DatagramSession, Session
 from protocols.link.state import CONNECTION, ConnectionEvent, ConnectionState, advance
 from protocols.link.stats import LinkCounters, LinkStats
@@ -50,9 +56,11 @@ from specs.registry import (
     DATA_HEADER_BYTES,
     MAX_RECORD_PLAINTEXT_BYTES,
     OLD_KEY_RECEIVES_S,
+    ChannelClass,
     ChannelId,
     CloseCode,
     InnerType,
+    LinkType,
     RefusalCode,
     Role,
 )
@@ -63,6 +71,28 @@ Packet = tuple[bytes, Address | None]
 _REQUEST_AGAIN_S: Final = 5.0
 _MAX_URGENT: Final = 64
 """Own frames waiting to be sent: a peer that floods us with pings gets fewer pongs, not our memory."""
+
+
+_TIMELESS: Final = frozenset((SendControl, SendState, SendStream))
+"""Messages that move no timer, neither when they are queued nor when they leave."""
+
+
+_KIND: Final = itemgetter(slice(0, 2))
+"""How a frame begins: inner type and channel."""
+
+
+@cache
+def _timeless_frames(link_type: LinkType) -> frozenset[bytes]:
+    """Return how frames begin that carry such messages: they move no timer when they arrive, and call for no answer."""
+    ids = [row.id for row in CHANNELS[link_type] if row.service in _TIMELESS_CLASSES]
+    bundles = [row.id for row in CHANNELS[link_type] if row.service is ChannelClass.STREAM]
+    return frozenset(
+        [bytes((InnerType.CHANNEL, each)) for each in ids]
+        + [bytes((InnerType.STREAM_BUNDLE, each)) for each in bundles]
+    )
+
+
+_TIMELESS_CLASSES: Final = frozenset((ChannelClass.CONTROL, ChannelClass.STATE, ChannelClass.STREAM))
 
 
 class Connection:
@@ -82,12 +112,12 @@ class Connection:
         rivals: tuple[Address, ...] = (),
         entropy: Callable[[int], bytes],
         emit: Callable[["Connection", Event], None],
-        wake: Callable[["Connection"], object],
+        schedule: "Schedule[Connection]",
         now: float,
     ) -> None:
         """``rivals``: other addresses that sent the same initiation or its proof; challenges decide (LK-83).
 
-        ``wake`` is told of everything that may have changed what there is to send, to take, or to wait for.
+        ``schedule`` is told of everything that may have changed what there is to send, to take, or to wait for.
         """
         self.key_id: Final = key_id
         """The peer."""
@@ -103,7 +133,9 @@ class Connection:
         """When the link came up."""
         self._config = config
         self._emit = emit
-        self._wake = wake
+        self._wake = schedule.touch
+        self._ready = schedule.ready
+        self._news = schedule.news
         self._log = LinkLog(key_id)
         self._state = ConnectionState.OPEN
         self._current = session
@@ -114,11 +146,15 @@ class Connection:
         if address is not None:
             self._mtu = PathMtu(config.max_datagram_bytes, config.probe_limit_bytes, address)
         self._rivals = rivals
+        self._timeless = _timeless_frames(config.link_type)
         self._urgent: deque[tuple[bytes, Address | None]] = deque()
         self._counters = LinkCounters()
         self._liveness = Liveness(config, now)
         self._request_s = float("-inf")
         stream = address is None
+        lane_bytes = batch.STREAM_LANE_BYTES if stream else batch.DATAGRAM_LANE_BYTES
+        self._run_bytes = lane_bytes - batch.MAX_SEGMENTS * batch.OVERHEAD_BYTES
+        """Bytes of frames that fit a lane with what sealing adds."""
         self._channels = Channels(
             CHANNELS[config.link_type],
             now=now,
@@ -155,7 +191,10 @@ class Connection:
         if self._state is not ConnectionState.OPEN:
             raise UsageError("the link is down")
         number = self._channels.send(message, now)
-        self._wake(self)
+        if type(message) in _TIMELESS:
+            self._ready(self)
+        else:
+            self._wake(self)
         return number
 
     def send_many(self, channel: ChannelId, datas: Sequence[bytes], now: float) -> int:
@@ -166,7 +205,7 @@ class Connection:
         if self._state is not ConnectionState.OPEN:
             raise UsageError("the link is down")
         taken = self._channels.send_many(channel, datas, now)
-        self._wake(self)
+        self._ready(self)
         return taken
 
     def next_messages(self, now: float, held: Held = NOTHING_HELD) -> Sequence[ChannelEvent]:
@@ -267,13 +306,17 @@ class Connection:
         self, session: Session, frame: bytes, packet: Bytes, address: Address | None, now: float
     ) -> None:
         """Act on the inner frame of a packet that opened: authentic, but perhaps not well-formed."""
-        self._wake(self)
         self._liveness.heard(now)
         self._counters.packets_received += 1
         self._counters.bytes_received += len(packet)
         if session is self._current:
             self._note_path(session, packet, address, now)
         try:
+            if frame[:2] in self._timeless:
+                self._news(self)
+                self._channels.receive_untrusted(frame, now)
+                return
+            self._wake(self)
             self._frame_untrusted(frame, address, now)
         except PeerError:
             self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
@@ -295,10 +338,13 @@ class Connection:
         self._liveness.heard(now)
         self._counters.packets_received += len(frames)
         self._counters.bytes_received += len(train.data)
-        if session is self._current and self._path is not None and train.address is not None:
+        timeless = self._timeless.issuperset(map(_KIND, frames))
+        path, address = self._path, train.address
+        if session is self._current and path is not None and address is not None and not path.is_quiet_at(address):
+            timeless = False
             rtt_s = self._channels.rtt_s
-            size = len(train.data)
-            self._queue_probes(self._path.on_genuine(train.address, size, now, newest=True, rtt_s=rtt_s))
+            self._queue_probes(path.on_genuine(address, len(train.data), now, newest=True, rtt_s=rtt_s))
+        (self._news if timeless else self._wake)(self)
         try:
             self._frames_untrusted(frames, train.address, now)
         except PeerError:
@@ -340,38 +386,29 @@ class Connection:
             self._state = advance(CONNECTION, self._state, ConnectionEvent.CLOSE_SENT)
         return packet, where or self.address
 
-    def next_trains(self, now: float, lanes: Lanes) -> list[Train]:
+    def next_trains(self, now: float, lanes: Lanes) -> Sequence[Train]:
         """Return sealed packets in the order of :meth:`next_packet`, as many as go well in one step; often a train.
 
         Nothing: nothing may be sent now. What channels have to send leaves in runs; all else one by one.
         """
-        mtu = self._mtu
-        one_by_one = self._urgent or (mtu is not None and mtu.is_due)
-        if one_by_one or self._state is not ConnectionState.OPEN or not self._may_seal(now):
+        session, mtu, path = self._current, self._mtu, self._path
+        one_by_one = self._urgent or (mtu is not None and mtu.is_due) or (path is not None and not path.is_proven)
+        if one_by_one or self._state is not ConnectionState.OPEN or not session.usable(now):
             packet = self.next_packet(now)
-            return [] if packet is None else [one(*packet)]
-        session = self._current
-        limit = min(batch.MAX_SEGMENTS, session.seals_left)
-        frames = self._channels.next_frames(now, limit, self._run_bytes)
+            return () if packet is None else (one(*packet),)
+        frames = self._channels.next_frames(now, min(batch.MAX_SEGMENTS, session.seals_left), self._run_bytes)
         if not frames:
-            return []
-        self._wake(self)
-        trains = list(session.seal_trains(frames, lanes, self.address))
+            return ()
+        trains = session.seal_trains(frames, lanes, self.address)
         self._counters.packets_sent += len(frames)
-        self._counters.bytes_sent += sum(len(train.data) for train in trains)
-        if mtu is not None:
-            mtu.sent(max(train.segment_bytes for train in trains))
+        for train in trains:
+            self._counters.bytes_sent += len(train.data)
+        used_more = mtu is not None and mtu.sent(trains[0].segment_bytes)
+        if frames[0][:2] in self._timeless and not used_more:
+            self._ready(self)  # there may be more
+        else:
+            self._wake(self)  # ... and what leaves begins to wait for its answer
         return trains
-
-    def _may_seal(self, now: float) -> bool:
-        """Whether frames of channels may leave now."""
-        return self._current.usable(now) and (self._path is None or self._path.is_proven)
-
-    @property
-    def _run_bytes(self) -> int:
-        """Bytes of frames that fit a lane with what sealing adds."""
-        lane_bytes = batch.STREAM_LANE_BYTES if self._path is None else batch.DATAGRAM_LANE_BYTES
-        return lane_bytes - batch.MAX_SEGMENTS * batch.OVERHEAD_BYTES
 
     def _next_frame(self, now: float) -> tuple[bytes, Address | None] | None:
         """Return what is to be sealed next, and where it goes (None: to the address in use)."""
@@ -476,10 +513,13 @@ class Connection:
         if self._path is None or address is None:
             self._previous = None  # a stream's key never switches back
             return
+        if self._path.is_quiet_at(address):
+            return
         assert isinstance(session, DatagramSession)  # noqa: S101
         counter = int.from_bytes(packet[8:DATA_HEADER_BYTES], "big")
         newest = counter == session.window.highest
         rtt_s = self._channels.rtt_s
+        self._wake(self)
         self._queue_probes(self._path.on_genuine(address, len(packet), now, newest=newest, rtt_s=rtt_s))
 
     def _frame_untrusted(self, frame: bytes, address: Address | None, now: float) -> None:

@@ -95,6 +95,10 @@ class Listener(ServerMachine):
     def next_deadline(self) -> float | None:
         return earliest(self._responder.next_deadline(), self._schedule.next_deadline())
 
+    @property
+    def deadline_moved(self) -> bool:
+        return self._schedule.has_moved or len(self._responder) > 0
+
     def handle_deadline(self, now: float) -> None:
         self._responder.handle_deadline(now)
         for connection in self._schedule.take_due(now):

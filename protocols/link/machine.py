@@ -85,9 +85,12 @@ class Machine(ABC):
 
         The same as ``data_to_send``, in trains. They are valid until the next call.
         """
+        queue = self._queue
+        if not queue and not self._schedule.has_output:
+            self.has_more = False
+            return []
         self._log.watch(self.handshakes, now)
         self._lanes.reset()
-        queue = self._queue
         trains = [one(*queue.popleft()) for _ in range(min(len(queue), _MAX_TRAINS))]
         self.has_more = bool(queue) or not self._collect_trains(trains, now)
         return trains
@@ -159,6 +162,11 @@ class Machine(ABC):
     @abstractmethod
     def next_deadline(self) -> float | None:
         """Return when ``handle_deadline`` is due."""
+
+    @property
+    def deadline_moved(self) -> bool:
+        """Whether ``next_deadline`` may be earlier than it was when it was last asked for."""
+        return True
 
     @abstractmethod
     def handle_deadline(self, now: float) -> None:

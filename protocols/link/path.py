@@ -96,6 +96,10 @@ class Path:
         """Whether there is a candidate."""
         return bool(self._candidates)
 
+    def is_quiet_at(self, address: Address) -> bool:
+        """Whether a datagram from there tells nothing new: the peer is known to be there, and nobody claims another."""
+        return (address is self.address or address == self.address) and self.is_proven and not self._candidates
+
     @property
     def is_lost(self) -> bool:
         """Whether no address has proven itself at the beginning: there is nobody to send to."""

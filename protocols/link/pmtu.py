@@ -165,10 +165,15 @@ class PathMtu:
         if self.state is not PmtuState.DISABLED:
             self._begin(PmtuEvent.START, now)
 
-    def sent(self, size: int) -> None:
-        """Data have left in datagrams of this size: whether they arrive is worth knowing."""
-        if size > MIN_PLPMTU:
-            self._used = True
+    def sent(self, size: int) -> bool:
+        """Data have left in datagrams of this size: whether they arrive is worth knowing.
+
+        Return whether :meth:`next_deadline` may be earlier now.
+        """
+        if self._used or size <= MIN_PLPMTU:
+            return False
+        self._used = True
+        return True
 
     def next_probe(self, now: float) -> SizeProbe | None:
         """Return what is to be sent now, or None; it is taken to be sent."""

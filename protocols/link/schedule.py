@@ -3,7 +3,8 @@
 Theory of operation. Nothing happens to a connection by itself: packets come, its user sends or takes or closes, a
 deadline passes, it gives out packets. Each of these *touches* it, and only who was touched is looked at: for what it
 has to send, for when it wants to be woken, for what its user may take. So a thousand links that say nothing cost
-nothing, and a busy one waits for its turn behind each that became ready before.
+nothing, and a busy one waits for its turn behind each that became ready before. Who knows that only one of the three
+can have changed says so (``ready``, ``news``), and the others are not looked at: a datagram of a stream moves no timer.
 
 Deadlines stand in a heap. One that moved earlier is pushed; one that moved later is put right when its old time comes
 to the top. Entries that were overtaken are left, and swept out when they are the greater part.
@@ -31,16 +32,35 @@ T = TypeVar("T", bound=Timed)
 class Schedule(Generic[T]):
     """The same as asking every connection every time, for less."""
 
-    __slots__ = ("_due", "_heap", "_line", "_moved", "_news", "_order", "_queued", "_touched", "_waiting", "touch")
+    __slots__ = (
+        "_due",
+        "_heap",
+        "_line",
+        "_moved",
+        "_news",
+        "_order",
+        "_queued",
+        "_ready",
+        "_touched",
+        "_waiting",
+        "news",
+        "ready",
+        "touch",
+    )
 
     def __init__(self) -> None:
         self._touched: dict[T, None] = {}
         self.touch: Final[Callable[[T], object]] = self._touched.setdefault
         """Call it with a connection to which something happened. It is the dictionary's own method: the hot path."""
+        self._ready: dict[T, None] = {}
+        self.ready: Final[Callable[[T], object]] = self._ready.setdefault
+        """The same for one that can only have more to send."""
         self._line: deque[T] = deque()
         self._waiting: set[T] = set()
         self._moved: dict[T, None] = {}
         self._news: dict[T, None] = {}
+        self.news: Final[Callable[[T], object]] = self._news.setdefault
+        """The same for one whose user can only have more to take."""
         self._due: dict[T, float] = {}
         self._queued: dict[T, float] = {}
         """The entry of each in the heap that counts."""
@@ -49,13 +69,20 @@ class Schedule(Generic[T]):
 
     def _spread(self) -> None:
         touched = self._touched
-        for each in touched:
-            if each not in self._waiting:
-                self._waiting.add(each)
-                self._line.append(each)
+        self._ready.update(touched)
         self._moved.update(touched)
         self._news.update(touched)
         touched.clear()
+
+    @property
+    def has_output(self) -> bool:
+        """Whether anybody may have something to send."""
+        return bool(self._touched or self._ready or self._line)
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether a deadline may be earlier than :meth:`next_deadline` said last."""
+        return bool(self._touched or self._moved)
 
     # --- output and news ------------------------------------------------------------------------
 
@@ -63,6 +90,11 @@ class Schedule(Generic[T]):
         """Return whose turn it is to send, or None. Touch it when it gave something: it goes to the end of the line."""
         if self._touched:
             self._spread()
+        for each in self._ready:
+            if each not in self._waiting:
+                self._waiting.add(each)
+                self._line.append(each)
+        self._ready.clear()
         while self._line:
             ready = self._line.popleft()
             if ready in self._waiting:
@@ -134,7 +166,7 @@ class Schedule(Generic[T]):
 
     def forget(self, gone: T) -> None:
         """Drop a connection that is over."""
-        for marks in (self._touched, self._moved, self._news):
+        for marks in (self._touched, self._ready, self._moved, self._news):
             marks.pop(gone, None)
         for times in (self._due, self._queued):
             times.pop(gone, None)

@@ -205,7 +205,7 @@ class ServerMachine(Machine):
             rivals=tuple(each for each in rivals if each is not None and each != pending.address),
             entropy=self._entropy,
             emit=self._emit_for,
-            wake=self._schedule.touch,
+            schedule=self._schedule,
             now=now,
         )
         connection.announce(now - pending.created_s)

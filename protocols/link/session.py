@@ -3,7 +3,7 @@
 A session is one pair of keys with its counters and limits. It knows no peer, no channel and no address.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -49,7 +49,7 @@ class Session(Protocol):
 
     def seal(self, frame: bytes) -> bytes: ...
 
-    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> Iterator[Train]: ...
+    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> list[Train]: ...
 
     def open_untrusted(self, packet: codec.Buffer) -> bytes: ...
 
@@ -118,23 +118,27 @@ class DatagramSession(_KeyPair):
         """Return the datagram that carries an inner frame; KeyExhaustedError at the limit."""
         return self._seal_at(self._count_seals(), frame)
 
-    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> Iterator[Train]:
-        """Yield the datagrams of frames, in order, as trains; KeyExhaustedError, and then none of them.
+    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> list[Train]:
+        """Return the datagrams of frames, in order, as trains; KeyExhaustedError, and then none of them.
 
         A run of frames that has no lane any more, or does not fit one, is sealed one by one.
         """
         first = self._count_seals(len(frames))
+        if len(frames) == 1 and len(frames[0]) < _BATCHED_BYTES:
+            datagram = self._seal_at(first, frames[0])
+            return [Train(datagram, len(datagram), address)]
+        trains: list[Train] = []
         for run in batch.runs_of(frames):
             batched = len(run) > 1 or len(run[0]) >= _BATCHED_BYTES
             fits = batch.train_bytes(run) <= lanes.size_bytes
             lane = lanes.take() if batched and fits else None
             if lane is not None:
                 view = batch.seal_run(self._seal, self._header, first, run, lane)
-                yield Train(view, len(run[0]) + batch.OVERHEAD_BYTES, address)
+                trains.append(Train(view, len(run[0]) + batch.OVERHEAD_BYTES, address))
             else:
-                for counter, frame in enumerate(run, first):
-                    yield one(self._seal_at(counter, frame), address)
+                trains += [one(self._seal_at(counter, frame), address) for counter, frame in enumerate(run, first)]
             first += len(run)
+        return trains
 
     def _seal_at(self, counter: int, frame: bytes) -> bytes:
         header = _DATA_STRUCT.pack(*self._header, counter)
@@ -203,8 +207,8 @@ class RecordSession(_KeyPair):
         header, nonce = self._prepare(self._count_seals(), frame)
         return header + self._seal.encrypt(nonce, frame, header)
 
-    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> Iterator[Train]:
-        """Yield records one after the other, in one piece if there is a lane; KeyExhaustedError, and then none."""
+    def seal_trains(self, frames: Sequence[bytes], lanes: Lanes, address: Address | None) -> list[Train]:
+        """Return records one after the other, in one piece if there is a lane; KeyExhaustedError, and then none."""
         first = self._count_seals(len(frames))
         overhead = RECORD_HEADER_BYTES + TAG_BYTES
         size = sum(map(len, frames)) + overhead * len(frames)
@@ -217,7 +221,7 @@ class RecordSession(_KeyPair):
             whole[at:body] = header
             self._seal.encrypt_into(nonce, frame, header, whole[body:end])
             at = end
-        yield one(whole, address)
+        return [one(whole, address)]
 
     def _prepare(self, counter: int, frame: bytes) -> tuple[bytes, bytes]:
         """Return the header, which is the associated data, and the nonce."""

@@ -81,8 +81,11 @@ class StreamServer(ServerMachine):
     def next_deadline(self) -> float | None:
         if self.is_over:
             return None
-        connection = self._connection.next_deadline() if self._connection else None
-        return earliest(self._deadline_s, self._responder.next_deadline(), connection)
+        return earliest(self._deadline_s, self._responder.next_deadline(), self._schedule.next_deadline())
+
+    @property
+    def deadline_moved(self) -> bool:
+        return self._schedule.has_moved or self._connection is None or len(self._responder) > 0
 
     def handle_deadline(self, now: float) -> None:
         waiting = self._responder.newest()
@@ -93,8 +96,8 @@ class StreamServer(ServerMachine):
             self._fail(DownReason.TIMEOUT)
             return
         self._responder.handle_deadline(now)
-        if self._connection is not None:
-            self._connection.handle_deadline(now)
+        for connection in self._schedule.take_due(now):
+            connection.handle_deadline(now)
 
     @property
     def is_over(self) -> bool:
