@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import Final
@@ -40,9 +40,14 @@ class Child:
 
     async def ask(self, **request: object) -> Json:
         """Send a request and return its answer."""
-        assert self._process.stdin is not None
-        await self._process.stdin.send_all(json.dumps(request).encode() + b"\n")
+        await self.say(request)
         return await self.expect("reply")
+
+    async def say(self, line: Json) -> None:
+        """Send a line. Never as an argument: keys are in some, and everybody may read command lines."""
+        assert self._process.stdin is not None
+        with suppress(trio.BrokenResourceError):  # whoever has ended says why, or is missed
+            await self._process.stdin.send_all(json.dumps(line).encode() + b"\n")
 
     async def expect(self, key: str) -> Json:
         """Return what the next line says; AbsentError, ChildError."""
@@ -71,7 +76,7 @@ async def child(
     module: str, arguments: Json, python: Path | str = sys.executable, prefix: Sequence[str] = ()
 ) -> AsyncGenerator[Child]:
     """A process that runs ``module`` until the block ends; ``prefix`` is a command that runs commands."""
-    command = [*prefix, str(python), "-m", module, json.dumps(arguments)]
+    command = [*prefix, str(python), "-m", module]
     try:
         process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment())
     except OSError as error:
@@ -80,6 +85,7 @@ async def child(
     assert process.stdout is not None
     try:
         it = Child(module, process)
+        await it.say(arguments)
         it.ready = await it.expect("ready")
         yield it
         await process.stdin.aclose()

@@ -30,7 +30,7 @@ def spread(entry: Json, side: str) -> str:
     rounds = entry.get(f"{side}_rounds")
     if not rounds:
         return number(entry.get(side))
-    return f"{number(rounds['median'])} ({number(rounds['min'])} - {number(rounds['max'])})"
+    return f"{number(rounds['median'])}\n[dim]{number(rounds['min'])} - {number(rounds['max'])}"
 
 
 def verdict(entry: Json) -> str:
@@ -46,9 +46,9 @@ def verdict(entry: Json) -> str:
 
 def _rows(entry: Json) -> Iterator[tuple[str, ...]]:
     target = f"{entry['targets_sense']} {entry['target']:g}" if "target" in entry else ""
-    title = f"{entry['name']}\n[dim]{entry.get('unit', '')}"
-    peer = f"{spread(entry, 'peer')}\n[dim]{entry['peer_name'] or ''}"
-    yield title, spread(entry, "ours"), peer, _ratio(entry), target, verdict(entry)
+    beside = f", beside {entry['peer_name']}" if entry["peer_name"] else ""
+    title = f"{entry['name']}\n[dim]{entry.get('unit', '')}{beside}"
+    yield title, spread(entry, "ours"), spread(entry, "peer"), _ratio(entry), target, verdict(entry)
     for point in entry.get("points", ()):
         at = f"  {point['x']} {entry['x_unit']}"
         yield at, number(point["ours"]), number(point["peer"]), _ratio(point), "", ""
@@ -62,8 +62,8 @@ def table_of(title: str, entries: list[Json]) -> Table:
     """The table of figures, or of further measurements."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     for heading in ("name", "ours", "peer", "ratio", "target", ""):
-        left = heading in {"name", ""}
-        table.add_column(heading, justify="left" if left else "right", no_wrap=heading == "name", overflow="fold")
+        words = heading in {"name", ""}
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for entry in entries:
         for row in _rows(entry):
             table.add_row(*row)

@@ -1,7 +1,8 @@
 """The side of a process that measures for another: JSON lines in, JSON lines out, until stdin ends.
 
-First it says ``{"ready": {...}}``, or ``{"absent": reason}``. Each line that comes in is a request, and is answered by
-``{"reply": {...}}``. With ``AEROLINK_BENCH_PROFILE`` in the environment it prints a profile at the end.
+The first line that comes in is its arguments; it says ``{"ready": {...}}``, or ``{"absent": reason}``. Each further
+line is a request, and is answered by ``{"reply": {...}}``. With ``AEROLINK_BENCH_PROFILE`` in the environment it prints
+a profile at the end.
 Standard library and trio only: peers in other environments use this.
 """
 
@@ -23,12 +24,6 @@ PROFILE: Final = "AEROLINK_BENCH_PROFILE"
 Handler = Callable[[Json], Awaitable[Json]]
 Program = Callable[[Json], AbstractAsyncContextManager[tuple[Json, Handler]]]
 """From the arguments to what ``ready`` says, and who answers requests."""
-
-
-def arguments() -> Json:
-    """What the other process gave us."""
-    given: Json = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
-    return given
 
 
 def say(line: Json) -> None:
@@ -60,7 +55,7 @@ async def _next_line(wait: Callable[[], Awaitable[str]]) -> Json | None:
 async def _serve(program: Program, wait: Callable[[], Awaitable[str]]) -> None:
     profile = cProfile.Profile() if PROFILE in os.environ else None
     try:
-        async with program(arguments()) as (ready, handle):
+        async with program(await _next_line(wait) or {}) as (ready, handle):
             say({"ready": ready})
             while (request := await _next_line(wait)) is not None:
                 if profile:
