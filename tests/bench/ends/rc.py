@@ -11,7 +11,7 @@ from protocols.crypto.keys import load_static_key
 from specs.registry import Role
 from tests.bench.harness.bulk import objects_over
 from tests.bench.harness.model import Json
-from tests.bench.harness.ours import config_of, record_of, send_many, stores_of
+from tests.bench.harness.ours import CHANNEL, config_of, record_of, stores_of
 from tests.bench.harness.payload import BURST, MESSAGE_BYTES, messages
 from tests.bench.harness.serve import Handler, ask_of, serve_trio
 
@@ -39,7 +39,7 @@ async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
             for link in cycle(links):
                 if sent >= least and perf_counter() >= end:
                     break
-                await send_many(link, burst)
+                await link.send_many(CHANNEL, burst)
                 sent += len(burst)
             for link in links:
                 await link.flush()

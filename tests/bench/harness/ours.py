@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -88,33 +88,11 @@ async def linked(
         yield link, await nodes.drone.next_link()
 
 
-# --- what is being built (issue 3): until both are there, the calls that there were -----------------
-
-
-async def send_many(link: Any, burst: Sequence[bytes]) -> None:
-    """Queue messages, waiting for room."""
-    if hasattr(link, "send_many"):
-        await link.send_many(CHANNEL, burst)
-        return
-    for start in range(0, len(burst), 32):
-        for data in burst[start : start + 32]:
-            link.send_now(SendStream(CHANNEL, data))
-        await link.flush()
-
-
-async def receive_many(link: Any) -> Sequence[Any]:
-    """Return what is there, at least one message."""
-    if hasattr(link, "receive_many"):
-        arrived: Sequence[Any] = await link.receive_many()
-        return arrived
-    return [await link.receive()]
-
-
 async def count(link: Link, meter: Meter) -> None:
     """Count stream messages until the link ends."""
     try:
         while True:
-            arrived = [event.data for event in await receive_many(link) if isinstance(event, StreamReceived)]
+            arrived = [event.data for event in await link.receive_many() if isinstance(event, StreamReceived)]
             meter.add(len(arrived), sum(map(len, arrived)))
     except LinkClosedError:
         return
@@ -146,7 +124,7 @@ def message_flow(
                 sent = 0
                 start = perf_counter()
                 while perf_counter() < start + seconds:
-                    await send_many(giving, batch)
+                    await giving.send_many(CHANNEL, batch)
                     sent += len(batch)
                 await meter.settle(sent, trio.sleep)
                 if meter.bytes != meter.messages * size:
