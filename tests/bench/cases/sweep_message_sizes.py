@@ -2,13 +2,12 @@
 
 from tests.bench.harness import ours
 from tests.bench.harness.model import Side, Sweep
-from tests.bench.harness.payload import BURST
 from tests.bench.harness.repeat import cost_of
 from tests.bench.peers import datagrams
 
 
 def _ours(size: int) -> Side:
-    return cost_of(ours.message_flow(size, burst=max(16, min(BURST, 1_048_576 // size))))
+    return cost_of(ours.message_flow(size))
 
 
 def _peer(size: int) -> Side:

@@ -8,7 +8,7 @@ CASE = Case(
     name="tcp-vs-trio-plaintext",
     what="64 KiB messages through send_many over TCP, both ends in one loop",
     unit="Gbit/s",
-    ours=ours.message_flow(streams.WRITE_BYTES, "tcp", gigabits=True, burst=16),
+    ours=ours.message_flow(streams.WRITE_BYTES, "tcp", gigabits=True),
     peer=streams.plaintext_flow(),
     peer_name=streams.PLAINTEXT,
 )

@@ -12,7 +12,7 @@ from specs.registry import Role
 from tests.bench.harness.bulk import objects_over
 from tests.bench.harness.model import Json
 from tests.bench.harness.ours import CHANNEL, config_of, record_of, stores_of
-from tests.bench.harness.payload import BURST, MESSAGE_BYTES, messages
+from tests.bench.harness.payload import MESSAGE_BYTES, messages
 from tests.bench.harness.serve import Handler, ask_of, serve_trio
 
 
@@ -23,7 +23,7 @@ async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     config = config_of(given)
     privates = iter(given["privates"])
     links: list[Link] = []
-    burst = messages(given.get("size", MESSAGE_BYTES), given.get("burst", BURST))
+    burst = messages(MESSAGE_BYTES, given.get("burst"))
     async with AsyncExitStack() as stack:
 
         async def connect(count: int) -> None:

@@ -9,6 +9,8 @@ from tests.bench.harness.model import Reading
 _QUIET_S: Final = 0.3
 """After so much silence nothing more comes."""
 _LOOK_AGAIN_S: Final = 0.002
+_PATIENCE_S: Final = 0.05
+"""What is out for longer, while nothing else comes, is lost."""
 
 
 class Meter:
@@ -21,6 +23,7 @@ class Meter:
         """Begin a round now."""
         self.messages = 0
         self.bytes = 0
+        self._lost = 0
         self.first = self.last = perf_counter()
 
     def add(self, messages: int, size_bytes: int) -> None:
@@ -30,6 +33,13 @@ class Meter:
             self.first = self.last
         self.messages += messages
         self.bytes += size_bytes
+
+    async def room(self, sent: int, window: int, turn: Callable[[], Awaitable[object]]) -> None:
+        """Wait until fewer than ``window`` messages are under way: who shares a loop with his receiver can know."""
+        while sent - self._lost - self.messages >= window:
+            await turn()
+            if perf_counter() - self.last > _PATIENCE_S:
+                self._lost = sent - self.messages
 
     async def settle(self, messages: int, sleep: Callable[[float], Awaitable[object]]) -> None:
         """Wait until so many messages are there, or no more come."""

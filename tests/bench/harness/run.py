@@ -20,7 +20,7 @@ from tests.bench.harness.registry import chosen, names
 from tests.bench.harness.rounds import FULL, QUICK, Effort
 
 WORKER: Final = "tests.bench.harness.worker"
-_CASE_S: Final = {FULL: 90.0, QUICK: 40.0}
+_CASE_S: Final = {FULL: 120.0, QUICK: 60.0}
 """A case that takes longer hangs."""
 _LEAVE_S: Final = 3.0
 """Until a case has taken down what it set up, for example network namespaces."""

@@ -31,8 +31,6 @@ _BATCH: Final = 16
 _IN_FLIGHT: Final = 64
 _WRITE_BYTES: Final = 65_536
 _STREAM_IN_FLIGHT: Final = 1 << 20
-_PATIENCE_S: Final = 0.05
-"""A datagram that is out for longer is lost."""
 
 
 class _End(QuicConnectionProtocol):
@@ -106,16 +104,14 @@ async def _datagrams() -> AsyncGenerator[Measure]:
 
         async def measure(seconds: float) -> Reading:
             meter.mark()
-            sent = lost = 0
+            sent = 0
             start = perf_counter()
-            while (now := perf_counter()) < start + seconds:
-                if sent - lost - meter.messages < _IN_FLIGHT:
-                    for message in batch:
-                        client.quic.send_datagram_frame(message)
-                    client.transmit()
-                    sent += _BATCH
-                elif now - meter.last > _PATIENCE_S:
-                    lost = sent - meter.messages
+            while perf_counter() < start + seconds:
+                await meter.room(sent, _IN_FLIGHT, _turn)
+                for message in batch:
+                    client.quic.send_datagram_frame(message)
+                client.transmit()
+                sent += _BATCH
                 await _turn()
             await meter.settle(sent, asyncio.sleep)
             return meter.per_second(sent, start)
