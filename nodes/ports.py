@@ -96,8 +96,8 @@ class Carrier(Protocol):
         """Hand the system, in this order, what it takes without waiting, and return the rest.
 
         The first train that is returned may be the rest of one. What a buffer holds of a train that is not returned
-        is not needed any more. A datagram that cannot be sent is lost; a stream that is broken takes everything, and
-        shows it in ``receive``.
+        is not needed any more. A datagram that cannot be sent is lost. A carrier that is closed, and a stream that is
+        broken, take everything; a broken one shows it in ``receive``.
         """
         ...
 
@@ -110,7 +110,7 @@ class Carrier(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close: whatever is pending ends with trio.ClosedResourceError, as does every later call but this."""
+        """Close: a ``receive`` or ``send`` that is pending ends with trio.ClosedResourceError, as does a later one."""
         ...
 
 

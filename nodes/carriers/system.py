@@ -10,8 +10,6 @@ from protocols.guards.address import Address
 class SystemNetwork:
     """UDP and TCP sockets. Each call raises ConfigError with one line when the system says no."""
 
-    _offload = Offload.AUTO
-
     def __init__(self, offload: Offload = Offload.AUTO) -> None:
         """``offload``: what UDP leaves to the system; by default, whatever it can."""
         self._offload = offload

@@ -67,15 +67,15 @@ class TcpCarrier:
                 count = self._socket.recv_into(self._buffer)
             except BlockingIOError:
                 self._more = False
-                if self._interrupted:
-                    raise Interrupted from None
-                continue
             except OSError as error:
                 if error.errno in CLOSED:
                     break
                 return ()
-            self._more = count == _RECEIVE_BYTES
-            return (one(self._buffer[:count], None),) if count else ()
+            else:
+                self._more = count == _RECEIVE_BYTES
+                return (one(self._buffer[:count], None),) if count else ()
+            if self._interrupted:
+                raise Interrupted
         await trio.lowlevel.checkpoint()
         raise trio.ClosedResourceError
 

@@ -178,10 +178,8 @@ class MemoryDatagrams:
 
     def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
         """Send datagrams; there is always room."""
-        if self._closed:
-            raise trio.ClosedResourceError
         for data, segment_bytes, address in trains:
-            if address is not None:
+            if address is not None and not self._closed:
                 there = Endpoint(address.host.decode(), address.port)
                 for start in range(0, len(data), segment_bytes):
                     self._network.send(Datagram(bytes(data[start : start + segment_bytes]), self.endpoint, there))
@@ -190,6 +188,8 @@ class MemoryDatagrams:
     async def send(self, trains: Sequence[Train]) -> None:
         """Send datagrams."""
         await trio.lowlevel.checkpoint()
+        if self._closed:
+            raise trio.ClosedResourceError
         self.send_now(trains)
 
     def interrupt(self) -> None:
@@ -220,8 +220,8 @@ class _Pipe:
         self._interrupted = False
 
     def send_now(self, data: Bytes) -> Bytes:
-        """Take what there is room for, and return the rest; a broken pipe takes everything."""
-        if self.broken:
+        """Take what there is room for, and return the rest; one that is over takes everything."""
+        if self.broken or self.ended:
             return b""
         room = self._window - self._bytes
         if room > 0 and data:
@@ -277,8 +277,6 @@ class MemoryStream:
 
     def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
         """Send what the window of the other end has room for."""
-        if self._outgoing.ended:
-            raise trio.ClosedResourceError
         for number, (data, _, _) in enumerate(trains):
             if rest := self._outgoing.send_now(data):
                 return (one(rest, None), *trains[number + 1 :])
@@ -287,8 +285,12 @@ class MemoryStream:
     async def send(self, trains: Sequence[Train]) -> None:
         """Send; waits while the other end does not read."""
         await trio.lowlevel.checkpoint()
-        while trains := self.send_now(trains):
+        while not self._outgoing.ended:
+            trains = self.send_now(trains)
+            if not trains:
+                return
             await self._outgoing.wait_for_room()
+        raise trio.ClosedResourceError
 
     def interrupt(self) -> None:
         """End a pending ``receive`` with Interrupted."""

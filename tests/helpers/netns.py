@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from nodes.carriers import SystemNetwork, UdpCarrier
+from nodes.carriers import Offload, SystemNetwork, UdpCarrier
 from nodes.config.endpoint import Endpoint
 from protocols.guards.address import Address
 
@@ -58,7 +58,8 @@ class Namespace:
 class Inside(SystemNetwork):
     """The network of a namespace (port ``Network``), for datagrams."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, offload: Offload = Offload.AUTO) -> None:
+        super().__init__(offload)
         self._namespace = namespace
 
     async def datagrams(self, endpoint: Endpoint) -> tuple[UdpCarrier, Endpoint]:

@@ -478,6 +478,7 @@ class StallingNetwork(SystemNetwork):
     """Gives out streams that can be stalled."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.streams_made: list[Stalling] = []
 
     async def stream_towards(self, endpoint: Endpoint) -> Stalling:

@@ -5,10 +5,11 @@ import trio
 import trio.testing
 
 from nodes import Endpoint
+from nodes.ports import Carrier, Interrupted
 from nodes.testing import Datagram, MemoryNetwork, stream_pair
 from protocols.errors import ConfigError
 from protocols.guards.address import local_address
-from protocols.link.train import one
+from protocols.link.train import Train, one
 from tests.live.kit import virtual
 
 A, B = Endpoint("a", 1), Endpoint("b", 2)
@@ -167,3 +168,63 @@ async def test_closing_frees_a_sender_that_waits() -> None:
         nursery.start_soon(ours.send, [one(bytes(25), None)])
         await trio.testing.wait_all_tasks_blocked()
         await theirs.aclose()
+
+
+# --- the port Carrier -----------------------------------------------------------------------------
+
+
+@virtual
+async def test_trains_travel_as_single_datagrams() -> None:
+    network = MemoryNetwork()
+    a, _ = await network.datagrams(A)
+    b, _ = await network.datagrams(B)
+    buffer = bytearray(b"aabbc")
+    assert a.send_now([Train(memoryview(buffer), 2, TO_B), one(b"nowhere", None)]) == ()
+    buffer[:] = bytes(5)  # it is the sender's again
+    network.inject(Datagram(b"", A, B))  # says nothing
+    assert [train.data for train in await b.receive()] == [b"aa", b"bb", b"c"]
+
+
+@virtual
+async def test_a_stream_takes_what_its_window_has_room_for() -> None:
+    ours, theirs = stream_pair(window_bytes=10)
+    buffer = bytearray(b"abcdefgh")
+    trains = [one(memoryview(buffer), None), one(b"ijklm", None), one(b"n", None)]
+    rest = ours.send_now(trains)
+    assert [bytes(train.data) for train in rest] == [b"klm", b"n"]
+    assert [bytes(train.data) for train in ours.send_now(rest)] == [b"klm", b"n"]
+    buffer[:] = bytes(8)  # what has gone is the sender's again
+    assert await theirs.receive() == (one(b"abcdefghij", None),)
+    assert ours.send_now(rest) == ()
+    assert await theirs.receive() == (one(b"klmn", None),)
+
+
+async def _carriers() -> list[Carrier]:
+    datagrams, _ = await MemoryNetwork().datagrams(A)
+    return [datagrams, stream_pair()[0]]
+
+
+@virtual
+async def test_an_interrupt_ends_a_receive_and_is_not_remembered() -> None:
+    for carrier in await _carriers():
+
+        async def receive(carrier: Carrier = carrier) -> None:
+            with pytest.raises(Interrupted):
+                await carrier.receive()
+
+        carrier.interrupt()  # nobody waits
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await trio.testing.wait_all_tasks_blocked()
+            carrier.interrupt()
+
+
+@virtual
+async def test_what_is_handed_to_a_closed_carrier_is_lost() -> None:
+    for carrier in await _carriers():
+        await carrier.aclose()
+        assert carrier.send_now([one(b"x", TO_B)]) == ()
+        with pytest.raises(trio.ClosedResourceError):
+            await carrier.send([one(b"x", TO_B)])
+        with pytest.raises(trio.ClosedResourceError):
+            await carrier.receive()
