@@ -39,6 +39,9 @@ class Inbox(Generic[Offer]):
     def __len__(self) -> int:
         return len(self._control) + len(self._reliable) + len(self._state) + len(self._stream)
 
+    def __bool__(self) -> bool:
+        return bool(self._stream or self._control or self._reliable or self._state)
+
     @property
     def is_full(self) -> bool:
         """Whether the core should keep the commands that it has."""
@@ -65,7 +68,10 @@ class Inbox(Generic[Offer]):
     def put_stream(self, run: Sequence[StreamReceived]) -> None:
         """Add messages of a stream, in order."""
         self._stream.extend(run)
-        self._stream_bytes += sum(map(len, map(_DATA, run))) + _OVERHEAD_BYTES * len(run)
+        if len(run) == 1:
+            self._stream_bytes += len(run[0].data) + _OVERHEAD_BYTES
+        else:
+            self._stream_bytes += sum(map(len, map(_DATA, run))) + _OVERHEAD_BYTES * len(run)
         while self._stream_bytes > MAX_STREAM_BYTES:
             self._take_stream()
             self.dropped += 1

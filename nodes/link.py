@@ -233,10 +233,8 @@ class Link:
     async def receive(self) -> ChannelEvent | IncomingObject:
         """Return the next message; LinkClosedError when the link is down and all has been taken."""
         await self._arrival()
-        message = self._inbox.take(trio.current_time())
-        while message is None:  # what was there has grown stale (CH-14)
+        while (message := self._inbox.take(trio.current_time())) is None:  # what was there has grown stale (CH-14)
             await self._arrival()
-            message = self._inbox.take(trio.current_time())
         self._was_read()
         return message
 

@@ -68,6 +68,9 @@ class UdpCarrier:
         self._interrupted = False
         self._addresses: dict[SockAddr, Address] = {}
         self._sockaddrs: dict[Address, SockAddr] = {}
+        self._last: tuple[Address | None, SockAddr] = (None, ("", 0))
+        self._single = False
+        """The last readiness brought one datagram."""
         self.max_datagram_bytes: Final = _MAX_PAYLOAD[self._family]
         """The most that a datagram can carry."""
         self.lost: int = 0
@@ -148,6 +151,13 @@ class UdpCarrier:
             if count:
                 pieces.append((count, length, peer))
                 start += count
+            if self._single and count == length:  # a conversation: asking in vain costs more than waiting anew
+                self._more = False
+                break
+        self._single = len(pieces) == 1 and pieces[0][0] == pieces[0][1]
+        if self._single:
+            count, length, peer = pieces[0]
+            return [Train(view[:count], length, self._address_of(peer))]
         return system.joined(view, pieces, self._address_of)
 
     def _receive_piece(self, room: memoryview) -> Piece:
@@ -221,12 +231,16 @@ class UdpCarrier:
         return len(data)
 
     def _sockaddr_of(self, address: Address) -> SockAddr:
-        peer = self._sockaddrs.get(address)
-        if peer is None:
+        last, peer = self._last
+        if address is last:  # nearly always; hashing an address costs as much as sealing
+            return peer
+        found = self._sockaddrs.get(address)
+        if found is None:
             if len(self._sockaddrs) >= _ADDRESSES:
                 self._sockaddrs.clear()
-            peer = self._sockaddrs[address] = to_sockaddr(address, self._family)
-        return peer
+            found = self._sockaddrs[address] = to_sockaddr(address, self._family)
+        self._last = (address, found)
+        return found
 
     async def send(self, trains: Sequence[Train]) -> None:
         """Send datagrams, and wait for room where there is none."""

@@ -51,7 +51,7 @@ _CHANNEL: Final = int(InnerType.CHANNEL)
 class Channels:
     """The channels of one association (CH-2): made with it, and gone with it; a rekey does not touch them."""
 
-    __slots__ = ("_by_id", "_channels", "_last_of_rank", "_order", "_path", "_readers", "_timed")
+    __slots__ = ("_by_id", "_channels", "_last_of_rank", "_order", "_path", "_readers", "_timed", "has_more")
 
     def __init__(
         self,
@@ -79,6 +79,8 @@ class Channels:
         ranked.sort(key=lambda entry: entry[0])
         self._order = [source for _, source in ranked]
         self._last_of_rank = _last_of_rank(tuple(rank for rank, _ in ranked))
+        self.has_more = False
+        """Whether ``next_frames`` left something that may be sent at once."""
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -143,10 +145,12 @@ class Channels:
             if not source.unsent:
                 continue
             rivals = self._order[place + 1 : self._last_of_rank[place] + 1]
-            most = 1 if any(each.unsent for each in rivals) else limit_frames
+            most = 1 if rivals and any([each.unsent for each in rivals]) else limit_frames
             if frames := source.take_run(now, most, limit_bytes):
+                self.has_more = bool(source.unsent) or any([each.unsent for each in self._order[place + 1 :]])
                 self._next_turn(place)
                 return frames
+        self.has_more = False
         return ()
 
     def _next_turn(self, place: int) -> None:

@@ -158,6 +158,8 @@ class StreamChannel(SendsOne, ChannelBase):
 
     def take_run(self, now: float, limit_frames: int, limit_bytes: int) -> list[bytes]:  # noqa: ARG002
         """The next frames, within both limits but for the first; only while ``unsent`` is not empty."""
+        if len(self.unsent) == 1 and not self._cut and len(self.unsent[0]) + HEADER_BYTES <= self.path.max_frame_bytes:
+            return self._take_only()
         frames: list[bytes] = []
         limit_bytes = max(limit_bytes, 0)
         while self.unsent and len(frames) < limit_frames and limit_bytes >= 0:
@@ -168,6 +170,13 @@ class StreamChannel(SendsOne, ChannelBase):
                 break
             frames += more
             limit_bytes -= sum(map(len, more))
+        self._offer_room()
+        return frames
+
+    def _take_only(self) -> list[bytes]:
+        """The frame of the only message: a conversation, in which nothing can be shared."""
+        frames = whole_frames(self.id, self._next_sequence - 1, self.unsent)
+        self._sent(1, len(self.unsent[0]))
         self._offer_room()
         return frames
 

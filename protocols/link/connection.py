@@ -404,10 +404,10 @@ class Connection:
         for train in trains:
             self._counters.bytes_sent += len(train.data)
         used_more = mtu is not None and mtu.sent(trains[0].segment_bytes)
-        if frames[0][:2] in self._timeless and not used_more:
-            self._ready(self)  # there may be more
-        else:
-            self._wake(self)  # ... and what leaves begins to wait for its answer
+        if used_more or frames[0][:2] not in self._timeless:
+            self._wake(self)  # what leaves begins to wait for its answer
+        elif self._channels.has_more:
+            self._ready(self)
         return trains
 
     def _next_frame(self, now: float) -> tuple[bytes, Address | None] | None:
