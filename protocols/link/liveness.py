@@ -19,7 +19,7 @@ class Liveness:
         self._heard_s = now
         self._pinged_s = now
         self._id = 0
-        self._outstanding: dict[int, float] = {}
+        self._outstanding: list[tuple[int, float]] = []
 
     def heard(self, now: float) -> None:
         """Note something authentic."""
@@ -38,14 +38,17 @@ class Liveness:
         self._pinged_s = now
         self._id = (self._id + 1) & 0xFFFF_FFFF
         if len(self._outstanding) >= _MAX_OUTSTANDING:
-            del self._outstanding[next(iter(self._outstanding))]
-        self._outstanding[self._id] = now
+            del self._outstanding[0]
+        self._outstanding.append((self._id, now))
         return codec.build(inner.PING, inner.Ping(self._id))
 
     def round_trip_s(self, pong_id: int, now: float) -> float | None:
         """Return the round trip that a PONG completes; None for one that was not waited for."""
-        sent_s = self._outstanding.pop(pong_id, None)
-        return None if sent_s is None else now - sent_s
+        for place, (ping_id, sent_s) in enumerate(self._outstanding):
+            if ping_id == pong_id:
+                del self._outstanding[place]
+                return now - sent_s
+        return None
 
     def next_deadline(self) -> float:
         """Return when a ping is due, or patience ends."""

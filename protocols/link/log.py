@@ -49,6 +49,7 @@ DROPPED: Final[Mapping[str, str]] = {
 """Line of each counter that a stranger can move."""
 
 _Line = tuple[str, tuple[object, ...]]
+_NOTHING_SEEN: Final[Mapping[str, int]] = {}
 _MILESTONES: Final[Mapping[type[Any], Callable[[Any], _Line]]] = {
     PeerIdentified: lambda _: ("handshake: a peer is identified", ()),
     PairingStored: lambda _: ("pairing: the peer is to be stored", ()),
@@ -67,14 +68,14 @@ def link_id(key_id: bytes | None) -> str:
 
 
 class LinkLog:
-    """The lines of one machine or one connection."""
+    """The lines of one machine or one connection; most of a thousand links never write one."""
 
-    __slots__ = ("_limiter", "_link", "_now", "_seen")
+    __slots__ = ("_key_id", "_limiter", "_now", "_seen")
 
     def __init__(self, key_id: bytes | None = None) -> None:
-        self._link = link_id(key_id)
-        self._limiter = LogLimiter(_LINES_PER_S, _BURST)
-        self._seen: dict[str, int] = {}
+        self._key_id = key_id
+        self._limiter: LogLimiter | None = None
+        self._seen: Mapping[str, int] = _NOTHING_SEEN
         self._now = 0.0
 
     def watch(self, counters: HandshakeCounters, now: float) -> None:
@@ -91,7 +92,7 @@ class LinkLog:
     def dropped(self, reason: str, count: int, now: float) -> None:
         """Write the line of one reason, if there is one left to spend."""
         if _log.isEnabledFor(logging.DEBUG):
-            self._hostile(reason, (DROPPED[reason], (count,)), self._link, now)
+            self._hostile(reason, (DROPPED[reason], (count,)), self._key_id, now)
 
     def event(self, event: Event, key_id: bytes | None = None) -> None:
         """Write the line of a milestone; without a link it may be a stranger's doing."""
@@ -101,11 +102,13 @@ class LinkLog:
         text, args = describe(event)
         if key_id is None:
             who = event.key_id if isinstance(event, PeerIdentified | PairingStored) else None
-            self._hostile(f"{text} {args}", (text, args), link_id(who) if who else self._link, self._now)
+            self._hostile(f"{text} {args}", (text, args), who or self._key_id, self._now)
         else:
             _log.debug(text, *args, extra={"link": link_id(key_id)})
 
-    def _hostile(self, reason: str, line: _Line, link: str, now: float) -> None:
+    def _hostile(self, reason: str, line: _Line, key_id: bytes | None, now: float) -> None:
+        if self._limiter is None:
+            self._limiter = LogLimiter(_LINES_PER_S, _BURST)
         if self._limiter.note(reason, now) is not None:
             text, args = line
-            _log.debug(text, *args, extra={"hostile": True, "link": link})
+            _log.debug(text, *args, extra={"hostile": True, "link": link_id(key_id)})
