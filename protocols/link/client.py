@@ -324,16 +324,18 @@ class Client(Machine):
         if self._connection is not None and not self._connection.is_open:
             self._initiator.silence()  # nothing is said after the close (LK-84)
             return
-        established, self._initiator.established = self._initiator.established, None
-        if established is not None:
+        initiator = self._initiator
+        if initiator.established is not None:
+            established, initiator.established = initiator.established, None
             self._use(established, now)
         self._rekey_if_due(now)
-        self._post(self._initiator.work)
-        self._initiator.work.clear()
-        while self._initiator.outgoing:
+        if initiator.work:
+            self._post(initiator.work)
+            initiator.work.clear()
+        while initiator.outgoing:
             where = self._connection.address if self._connection else self._address
-            self._outgoing.append((self._initiator.outgoing.popleft(), where))
-        if self._initiator.wants_counters and not self._counters.asked and not self.is_over:
+            self._outgoing.append((initiator.outgoing.popleft(), where))
+        if initiator.wants_counters and not self._counters.asked and not self.is_over:
             self._counters.asked = True
             self._emit(CountersNeeded())
 
@@ -377,9 +379,9 @@ class Client(Machine):
 
     def _rekey_if_due(self, now: float) -> None:
         connection = self._connection
-        if connection is None or self._initiator.is_busy or now < self._rekey_at_s + _REKEY_AGAIN_S:
+        if connection is None or not (connection.rekey_requested or connection.rekey_due(now)):
             return
-        if connection.is_open and (connection.rekey_requested or connection.rekey_due(now)):
+        if connection.is_open and not self._initiator.is_busy and now >= self._rekey_at_s + _REKEY_AGAIN_S:
             connection.rekey_requested = False
             self._rekey_at_s = now
             offer = Offer(self._suite, HandshakeKind.SESSION, self._config.link_type, connection.binding)
