@@ -19,6 +19,8 @@ MAX_COMMANDS: Final = 1_024
 """Commands and offers that wait; beyond, commands wait in the core. Offers are few: the core bounds them."""
 MAX_STREAM_BYTES: Final = 4_194_304
 _OVERHEAD_BYTES: Final = 64
+_NONE: Final[deque[StreamReceived]] = deque(maxlen=0)
+"""Stands for the deque of a link that has received nothing yet: an empty one has 760 bytes."""
 _DATA: Final = itemgetter(StreamReceived._fields.index("data"))
 
 
@@ -28,9 +30,9 @@ class Inbox(Generic[Offer]):
     def __init__(self) -> None:
         self._control: dict[ChannelId, ControlReceived] = {}
         self._state: OrderedDict[tuple[ChannelId, int], StateReceived] = OrderedDict()
-        self._stream: deque[StreamReceived] = deque()
+        self._stream = _NONE
         self._stream_bytes = 0
-        self._reliable: deque[ChannelEvent | Offer] = deque()
+        self._reliable: list[ChannelEvent | Offer] = []
         self.dropped = 0
         """Messages given up because nobody took them in time."""
         self.stale = 0
@@ -57,16 +59,14 @@ class Inbox(Generic[Offer]):
             self.dropped += key in self._state
             self._state[key] = message  # keeps the place of the value that it replaces (CH-31)
         elif isinstance(message, StreamReceived):
-            self._stream.append(message)
-            self._stream_bytes += len(message.data) + _OVERHEAD_BYTES
-            while self._stream_bytes > MAX_STREAM_BYTES:
-                self._take_stream()
-                self.dropped += 1
+            self.put_stream((message,))
         else:
             self._reliable.append(message)
 
     def put_stream(self, run: Sequence[StreamReceived]) -> None:
         """Add messages of a stream, in order."""
+        if self._stream is _NONE:
+            self._stream = deque()
         self._stream.extend(run)
         if len(run) == 1:
             self._stream_bytes += len(run[0].data) + _OVERHEAD_BYTES
@@ -102,7 +102,7 @@ class Inbox(Generic[Offer]):
                 return control
             self.stale += 1
         if self._reliable:
-            return self._reliable.popleft()
+            return self._reliable.pop(0)
         if self._state:
             return self._state.popitem(last=False)[1]
         return self._take_stream() if self._stream else None

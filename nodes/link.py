@@ -73,7 +73,7 @@ class Link:
         self._holds_back = False
         """Whether the core may keep messages for which there was no room."""
         self._waits_for_room = 0
-        self._ended = trio.Event()
+        self._ended: trio.Event | None = None
         connection.channels.on_room = self._writable.set
         pump.on_progress[connection] = self.progress
 
@@ -286,6 +286,10 @@ class Link:
 
     async def wait_down(self) -> LinkDown:
         """Wait for the end of the link and say why."""
+        if self._ended is None:
+            self._ended = trio.Event()
+            if self.down is not None:
+                self._ended.set()
         await self._ended.wait()
         assert self.down is not None  # noqa: S101  # set before the event
         return self.down
@@ -313,7 +317,8 @@ class Link:
             incoming.on_event(None)
         self._readable.set()
         self._writable.set()
-        self._ended.set()
+        if self._ended is not None:
+            self._ended.set()
 
     def progress(self) -> None:
         """Take messages out of the core as far as there is room for them, and open its windows by that."""

@@ -15,7 +15,7 @@ class Wakeup:
         """Whether the next ``wait`` passes at once; whoever looked for himself may clear it."""
         self.on_set: Callable[[], None] | None = None
         """Called by ``set``: for who waits for something else as well."""
-        self._lot = trio.lowlevel.ParkingLot()
+        self._lot: trio.lowlevel.ParkingLot | None = None
 
     def set(self) -> None:
         """Wake who waits, or let the next wait pass at once."""
@@ -30,5 +30,7 @@ class Wakeup:
         if self.is_set:
             await trio.lowlevel.checkpoint()
         while not self.is_set:
+            if self._lot is None:  # most are never waited for: a thousand links have two thousand
+                self._lot = trio.lowlevel.ParkingLot()
             await self._lot.park()
         self.is_set = False
