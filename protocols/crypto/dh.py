@@ -3,10 +3,15 @@
 A key is an object with a public half and an ``exchange``: software keys stand here, a key in a TPM is any
 other object of the same shape. Private values leave a software key only through
 :meth:`SoftwareKey.private_bytes`.
+
+A public key travels as bytes. What it means is parsed once, not once per agreement: ``_PARSED`` of the last
+parsed ones are kept per function. They are public, so nothing is lost by keeping them; strangers can push the
+others out of there, which costs those a parse (3-8 us) and nothing else. What is no key is not kept.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Protocol, Self
 
@@ -18,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from protocols.errors import BadPublicKeyError, KeyFormatError
 
 _P256: Final = ec.SECP256R1()
+_ECDH: Final = ec.ECDH()
+_PARSED: Final = 128
 _UNCOMPRESSED: Final = 0x04  # SEC 1, section 2.3.3
 
 
@@ -55,6 +62,16 @@ def describe(kind: str, public: bytes) -> str:
     return f"<{kind} public={public[-4:].hex()}…>"
 
 
+@lru_cache(_PARSED)
+def _x25519(public: bytes) -> X25519PublicKey:
+    return X25519PublicKey.from_public_bytes(public)
+
+
+@lru_cache(_PARSED)
+def _x448(public: bytes) -> X448PublicKey:
+    return X448PublicKey.from_public_bytes(public)
+
+
 class X25519Key:
     """Curve25519 (RFC 7748, section 5): 32-byte private, public and shared values."""
 
@@ -78,7 +95,7 @@ class X25519Key:
     def exchange(self, peer_public: bytes) -> bytes:
         try:
             # OpenSSL refuses the all-zero result (RFC 7748, section 6.1; Noise 12.1 allows it).
-            return self._key.exchange(X25519PublicKey.from_public_bytes(peer_public))
+            return self._key.exchange(_x25519(peer_public))
         except ValueError:
             raise BadPublicKeyError("X25519: wrong length or low order") from None
 
@@ -111,7 +128,7 @@ class X448Key:
 
     def exchange(self, peer_public: bytes) -> bytes:
         try:
-            return self._key.exchange(X448PublicKey.from_public_bytes(peer_public))  # as X25519
+            return self._key.exchange(_x448(peer_public))  # as X25519
         except ValueError:
             raise BadPublicKeyError("X448: wrong length or low order") from None
 
@@ -153,7 +170,7 @@ class P256Key:
         peer = parse_p256_point(peer_public)
         # SP 800-56A rev 3, 5.7.1.2: the x-coordinate. The cofactor is 1, so a valid point never gives
         # infinity.
-        return self._key.exchange(ec.ECDH(), peer)
+        return self._key.exchange(_ECDH, peer)
 
     def private_bytes(self) -> bytes:
         return self._key.private_numbers().private_value.to_bytes(32, "big")
@@ -162,6 +179,7 @@ class P256Key:
         return describe("P256Key", self.public)
 
 
+@lru_cache(_PARSED)
 def parse_p256_point(public: bytes) -> ec.EllipticCurvePublicKey:
     """Return the point of 65 uncompressed bytes.
 
@@ -174,10 +192,6 @@ def parse_p256_point(public: bytes) -> ec.EllipticCurvePublicKey:
         return ec.EllipticCurvePublicKey.from_encoded_point(_P256, public)
     except ValueError:
         raise BadPublicKeyError("P-256: not a point of the curve") from None
-
-
-def _check_p256(public: bytes) -> None:
-    parse_p256_point(public)
 
 
 def _check_length(length: int) -> Callable[[bytes], None]:
@@ -206,7 +220,7 @@ class DhFunction:
     """A fresh key pair from the system's generator."""
     from_private_bytes: Callable[[bytes], SoftwareKey]
     """A key pair from its private half; KeyFormatError."""
-    check_public: Callable[[bytes], None]
+    check_public: Callable[[bytes], object]
     """Refuse what is not a public key with BadPublicKeyError, before any private key touches it."""
 
 
@@ -216,7 +230,7 @@ DH_FUNCTIONS: Final[Mapping[str, DhFunction]] = MappingProxyType(
         for row in (
             DhFunction("25519", 32, 32, 32, X25519Key.generate, X25519Key.from_private_bytes, _check_length(32)),
             DhFunction("448", 56, 56, 56, X448Key.generate, X448Key.from_private_bytes, _check_length(56)),
-            DhFunction("P256", 32, 65, 32, P256Key.generate, P256Key.from_private_bytes, _check_p256),
+            DhFunction("P256", 32, 65, 32, P256Key.generate, P256Key.from_private_bytes, parse_p256_point),
         )
     }
 )

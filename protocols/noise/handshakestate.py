@@ -11,6 +11,7 @@ turn, length, missing psk.
 from collections.abc import Mapping
 from typing import Final, Self
 
+from protocols.crypto.agreements import StaticAgreements
 from protocols.crypto.keys import KeySource, StaticKey
 from protocols.errors import (
     BadPublicKeyError,
@@ -20,7 +21,7 @@ from protocols.errors import (
     UsageError,
 )
 from protocols.noise.cipherstate import MAX_MESSAGE, CipherState
-from protocols.noise.patterns import PSK_TOKENS, Message, Token
+from protocols.noise.patterns import PSK_TOKENS, Message
 from protocols.noise.protocol_name import NoiseProtocol
 from protocols.noise.symmetricstate import SymmetricState
 from protocols.noise.tokens import Progress, Setup, read_tokens, write_tokens
@@ -44,31 +45,34 @@ class HandshakeState:
         s: StaticKey | None = None,
         rs: bytes | None = None,
         psks: Mapping[int, bytes] | None = None,
+        agreements: StaticAgreements | None = None,
     ) -> None:
         """Initialize() (5.3).
 
         ``s`` is the local static key, ``rs`` the peer's public one: each must be given if the pattern needs
         it beforehand; an ``s`` that the pattern does not use is not used, an ``rs`` that it does not know is
         refused. ``psks`` maps the number of a psk modifier to 32 bytes; what is missing can be set until its
-        message. UsageError for what is missing or too much, KeyFormatError for a wrong key.
+        message. ``agreements`` is asked before ``ss`` is computed; nothing is put in there, see
+        :attr:`static_agreement`. UsageError for what is missing or too much, KeyFormatError for a wrong key.
         """
         pattern = protocol.pattern
         mine, theirs = pattern.initiator_pre, pattern.responder_pre
         if not initiator:
             mine, theirs = theirs, mine
-        _check_static(protocol, s, needed=bool(mine) or _sends_static(protocol, initiator=initiator))
+        _check_static(protocol, s, needed=bool(mine) or protocol.sends_static[initiator])
         _check_remote(protocol, rs, needed=bool(theirs))
         symmetric = SymmetricState(protocol)
         symmetric.mix_hash(prologue)
-        known = {True: rs, False: rs, initiator: s.public if s else None}
         for pre_message, side in ((pattern.initiator_pre, True), (pattern.responder_pre, False)):
-            for _ in pre_message:  # the only pre-message token of these patterns is "s"
-                symmetric.mix_hash(known[side] or b"")
-        self._setup = Setup(protocol, initiator=initiator, key_source=key_source, s=s)
+            if pre_message:  # the only pre-message of these patterns is "s"
+                symmetric.mix_hash((s.public if s and side == initiator else rs) or b"")
+        self._setup = Setup(
+            protocol, initiator=initiator, key_source=key_source, s=s, agreements=agreements, psks=dict(psks or {})
+        )
         self._progress = Progress(symmetric, rs)
         self._split = False
-        for position, psk in (psks or {}).items():
-            self.set_psk(position, psk)
+        for position, psk in self._setup.psks.items():
+            self._check_psk(position, psk)
 
     @property
     def protocol(self) -> NoiseProtocol:
@@ -99,6 +103,14 @@ class HandshakeState:
         return self._progress.rs
 
     @property
+    def static_agreement(self) -> bytes | None:
+        """What ``ss`` gave in the last message, if ``agreements`` were given: a secret, for them and nobody else.
+
+        It is the right one for ``remote_static``, proven or not; whether to keep it is the caller's to decide.
+        """
+        return self._progress.ss
+
+    @property
     def handshake_hash(self) -> bytes:
         """GetHandshakeHash() (11.2): public, unique to the session, not a key. UsageError before the end."""
         self._require_finished()
@@ -110,13 +122,8 @@ class HandshakeState:
 
         UsageError if the pattern has no such modifier or its message is over, KeyFormatError unless 32 bytes.
         """
-        if position not in self.protocol.pattern.psk_positions:
-            raise UsageError(f"{self.protocol.name} has no modifier psk{position}")
-        if self._progress.index > max(position - 1, 0):
-            raise UsageError(f"psk{position} comes after its message")
-        if len(psk) != PSK_LENGTH:
-            raise KeyFormatError("a psk has 32 bytes")
-        self._setup.psks[position] = psk
+        self._check_psk(position, psk)
+        self._setup = self._setup.with_psk(position, psk)
 
     def write_message(self, payload: bytes = b"") -> bytes:
         """WriteMessage(): return the next handshake message.
@@ -126,7 +133,7 @@ class HandshakeState:
         was before.
         """
         message = self._next_message(write=True)
-        if self.protocol.message_length(self._progress.index, len(payload)) > MAX_MESSAGE:
+        if self._setup.protocol.overheads[self._progress.index] + len(payload) > MAX_MESSAGE:
             raise MessageTooLargeError(f"a Noise message has at most {MAX_MESSAGE} bytes")
         step = self._progress.copy()
         parts = write_tokens(self._setup, step, message)
@@ -141,8 +148,9 @@ class HandshakeState:
         UsageError out of turn or without a psk. After an error the state is what it was before.
         """
         message = self._next_message(write=False)
+        message_untrusted = bytes(message_untrusted)
         length = len(message_untrusted)
-        if not self.protocol.message_length(self._progress.index, 0) <= length <= MAX_MESSAGE:
+        if not self._setup.protocol.overheads[self._progress.index] <= length <= MAX_MESSAGE:
             raise MalformedError(f"handshake message {self._progress.index} cannot have {length} bytes")
         step = self._progress.copy()
         rest = read_tokens(self._setup, step, message, message_untrusted)
@@ -172,23 +180,34 @@ class HandshakeState:
         return self._progress.symmetric.export(info, length)
 
     def copy(self) -> Self:
-        """Return an independent handshake in the same state (the key source is shared). About 2 us.
+        """Return an independent handshake in the same state (the key source is shared). Costs nothing.
 
         Follow one of the two and drop the other: both would use the same keys and nonces.
         """
         twin = type(self).__new__(type(self))
-        twin._setup, twin._progress, twin._split = self._setup.copy(), self._progress.copy(), self._split
+        # Neither is ever changed: a message and a psk make another one.
+        twin._setup, twin._progress, twin._split = self._setup, self._progress, self._split
         return twin
 
+    def _check_psk(self, position: int, psk: bytes) -> None:
+        if position not in self.protocol.pattern.psk_positions:
+            raise UsageError(f"{self.protocol.name} has no modifier psk{position}")
+        if self._progress.index > max(position - 1, 0):
+            raise UsageError(f"psk{position} comes after its message")
+        if len(psk) != PSK_LENGTH:
+            raise KeyFormatError("a psk has 32 bytes")
+
     def _next_message(self, *, write: bool) -> Message:
-        if self.is_finished:
+        pattern, index, setup = self._setup.protocol.pattern, self._progress.index, self._setup
+        if index == len(pattern.messages):
             raise UsageError("the handshake has finished")
-        if self.next_is_write != write:
+        if ((index % 2 == 0) == setup.initiator) != write:
             raise UsageError("it is the peer's turn to write" if write else "it is our turn to write")
-        message = self.protocol.pattern.messages[self._progress.index]
-        for token in message:
-            if token in PSK_TOKENS and PSK_TOKENS[token] not in self._setup.psks:
-                raise UsageError(f"{token} was not given")
+        message = pattern.messages[index]
+        if len(setup.psks) < len(pattern.psk_positions):
+            for token in message:
+                if token in PSK_TOKENS and PSK_TOKENS[token] not in setup.psks:
+                    raise UsageError(f"{token} was not given")
         return message
 
     def _commit(self, step: Progress) -> None:
@@ -202,10 +221,6 @@ class HandshakeState:
     def __repr__(self) -> str:
         role = "initiator" if self._setup.initiator else "responder"
         return f"<HandshakeState {self.protocol.name} {role} message={self._progress.index}>"
-
-
-def _sends_static(protocol: NoiseProtocol, *, initiator: bool) -> bool:
-    return any(Token.S in message for message in protocol.pattern.messages[0 if initiator else 1 :: 2])
 
 
 def _check_static(protocol: NoiseProtocol, s: StaticKey | None, *, needed: bool) -> None:

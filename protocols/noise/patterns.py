@@ -11,7 +11,7 @@ keys.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -57,16 +57,17 @@ class Pattern:
     """What the initiator knows of the responder beforehand."""
     messages: tuple[Message, ...]
     """The messages' tokens; the initiator sends the first, then the parties alternate."""
+    psk_positions: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Numbers of the psk modifiers, ascending."""
+
+    def __post_init__(self) -> None:
+        psks = tuple(PSK_TOKENS[token] for message in self.messages for token in message if token in PSK_TOKENS)
+        object.__setattr__(self, "psk_positions", psks)
 
     @property
     def is_one_way(self) -> bool:
         """True if only the initiator ever sends (7.4)."""
         return len(self.messages) == 1
-
-    @property
-    def psk_positions(self) -> tuple[int, ...]:
-        """Numbers of the psk modifiers, ascending."""
-        return tuple(PSK_TOKENS[t] for message in self.messages for t in message if t in PSK_TOKENS)
 
     @property
     def is_hybrid(self) -> bool:

@@ -3,7 +3,7 @@
 Noise HFS, section 5): from a name to a pattern and its algorithms.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
@@ -62,6 +62,10 @@ class NoiseProtocol:
     """The hash function."""
     overheads: tuple[int, ...]
     """For each handshake message, bytes that it has beside its payload."""
+    initial_hash: bytes
+    """``h`` and ``ck`` before anything is mixed in (5.2, InitializeSymmetric): the name, or its hash."""
+    sends_static: tuple[bool, bool]
+    """Whether the responder (0) or the initiator (1) sends its static key."""
 
     @classmethod
     def parse(cls, name: str, tables: Tables = DEFAULT) -> Self:
@@ -80,13 +84,20 @@ class NoiseProtocol:
             raise UnsupportedError(f"{name!r}: the hfs modifier and a KEM go together (Noise HFS 5)")
         cipher = _find(tables.cipher, sections[3], "cipher")
         hash_ = _find(tables.hash, sections[4], "hash")
-        return cls(name, pattern, dh, kem, cipher, hash_, _overheads(pattern, dh, kem))
+        initial = name.encode("ascii")
+        initial = initial.ljust(hash_.length, b"\0") if len(initial) <= hash_.length else hash_.digest(initial)
+        sends = (_sends_static(pattern.messages[1::2]), _sends_static(pattern.messages[::2]))
+        return cls(name, pattern, dh, kem, cipher, hash_, _overheads(pattern, dh, kem), initial, sends)
 
     def message_length(self, index: int, payload_length: int) -> int:
         """Return the exact bytes of handshake message ``index`` (from 0) with such a payload; UsageError."""
         if not 0 <= index < len(self.overheads) or payload_length < 0:
             raise UsageError(f"{self.name} has no message {index} with {payload_length} bytes of payload")
         return self.overheads[index] + payload_length
+
+
+def _sends_static(messages: Sequence[Message]) -> bool:
+    return any(Token.S in message for message in messages)
 
 
 def _overheads(pattern: Pattern, dh: DhFunction, kem: Kem | None) -> tuple[int, ...]:

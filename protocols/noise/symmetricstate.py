@@ -1,11 +1,15 @@
 """SymmetricState (Noise rev 34, section 5.2).
 
-Chaining key, transcript hash, and the handshake's CipherState.
+Chaining key, transcript hash, and the key of the handshake with the counter of its next nonce. The two are the
+specification's CipherState; unfolded, because a handshake makes nine keys for five messages, and is copied often.
 """
 
 from typing import Self
 
-from protocols.crypto.ciphers import KEY_LENGTH
+from cryptography.exceptions import InvalidTag
+
+from protocols.crypto.ciphers import KEY_LENGTH, AeadObject
+from protocols.errors import DecryptError
 from protocols.noise.cipherstate import CipherState
 from protocols.noise.protocol_name import NoiseProtocol
 
@@ -13,20 +17,20 @@ from protocols.noise.protocol_name import NoiseProtocol
 class SymmetricState:
     """All symmetric cryptography of a handshake."""
 
-    __slots__ = ("_cipher", "_ck", "_h", "_protocol")
+    __slots__ = ("_aead", "_ck", "_h", "_key", "_nonce", "_protocol")
 
     def __init__(self, protocol: NoiseProtocol) -> None:
         """InitializeSymmetric()."""
-        name, size = protocol.name.encode("ascii"), protocol.hash.length
         self._protocol = protocol
-        self._h = name.ljust(size, b"\0") if len(name) <= size else protocol.hash.digest(name)
-        self._ck = self._h
-        self._cipher = CipherState(protocol.cipher)
+        self._h = self._ck = protocol.initial_hash
+        self._key: bytes | None = None
+        self._aead: AeadObject | None = None  # made on first use: half of the keys encrypt nothing
+        self._nonce = 0
 
     @property
     def has_key(self) -> bool:
         """True once a key was mixed in: from here on everything but ``e`` is encrypted."""
-        return self._cipher.has_key
+        return self._key is not None
 
     @property
     def handshake_hash(self) -> bytes:
@@ -36,28 +40,43 @@ class SymmetricState:
     def mix_key(self, input_key_material: bytes) -> None:
         """MixKey()."""
         self._ck, key = self._protocol.hash.mix(self._ck, input_key_material, 2)
-        self._cipher = CipherState(self._protocol.cipher, key[:KEY_LENGTH])
+        self._key = key[:KEY_LENGTH]
+        self._aead = None
+        self._nonce = 0
 
     def mix_hash(self, data: bytes) -> None:
         """MixHash()."""
-        self._h = self._protocol.hash.digest(self._h, data)
+        self._h = self._protocol.hash.digest(self._h + data)
 
     def mix_key_and_hash(self, input_key_material: bytes) -> None:
         """MixKeyAndHash(), for pre-shared keys (9.1)."""
         self._ck, temp_h, key = self._protocol.hash.mix(self._ck, input_key_material, 3)
         self.mix_hash(temp_h)
-        self._cipher = CipherState(self._protocol.cipher, key[:KEY_LENGTH])
+        self._key = key[:KEY_LENGTH]
+        self._aead = None
+        self._nonce = 0
 
     def encrypt_and_hash(self, plaintext: bytes) -> bytes:
         """EncryptAndHash(): the plaintext itself as long as there is no key."""
-        text = self._cipher.encrypt_with_ad(self._h, plaintext) if self.has_key else plaintext
-        self.mix_hash(text)
+        text = plaintext
+        if self._key is not None:
+            aead = self._aead or self._keyed(self._key)
+            text = aead.encrypt(self._protocol.cipher.nonce(self._nonce), plaintext, self._h)
+            self._nonce += 1
+        self._h = self._protocol.hash.digest(self._h + text)
         return text
 
     def decrypt_and_hash(self, text: bytes) -> bytes:
         """DecryptAndHash(); DecryptError."""
-        plaintext = self._cipher.decrypt_with_ad(self._h, text) if self.has_key else text
-        self.mix_hash(text)
+        plaintext = text
+        if self._key is not None:
+            aead = self._aead or self._keyed(self._key)
+            try:
+                plaintext = aead.decrypt(self._protocol.cipher.nonce(self._nonce), text, self._h)
+            except InvalidTag:
+                raise DecryptError("the tag does not verify") from None
+            self._nonce += 1
+        self._h = self._protocol.hash.digest(self._h + text)
         return plaintext
 
     def split(self) -> tuple[CipherState, CipherState]:
@@ -77,9 +96,17 @@ class SymmetricState:
     def copy(self) -> Self:
         """Return an independent state with the same values."""
         twin = type(self).__new__(type(self))
-        twin._protocol, twin._ck, twin._h = self._protocol, self._ck, self._h
-        twin._cipher = self._cipher.copy()
+        twin._protocol = self._protocol
+        twin._ck = self._ck
+        twin._h = self._h
+        twin._key = self._key
+        twin._aead = self._aead
+        twin._nonce = self._nonce
         return twin
+
+    def _keyed(self, key: bytes) -> AeadObject:
+        self._aead = aead = self._protocol.cipher.new(key)
+        return aead
 
     def __repr__(self) -> str:
         return f"<SymmetricState {self._protocol.name}>"

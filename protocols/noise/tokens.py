@@ -7,6 +7,7 @@ the same on both sides.
 from collections.abc import Callable, Mapping
 from typing import Final, Self, TypeVar
 
+from protocols.crypto.agreements import StaticAgreements
 from protocols.crypto.ciphers import TAG_LENGTH
 from protocols.crypto.kem import Kem, KemKey
 from protocols.crypto.keys import KeySource, StaticKey
@@ -19,27 +20,38 @@ Value = TypeVar("Value")
 
 
 class Setup:
-    """What stays the same during a handshake."""
+    """What stays the same during a handshake. It is never changed: copies of a handshake share it."""
 
-    __slots__ = ("initiator", "key_source", "protocol", "psks", "s")
+    __slots__ = ("agreements", "initiator", "key_source", "protocol", "psks", "s")
 
-    def __init__(self, protocol: NoiseProtocol, *, initiator: bool, key_source: KeySource, s: StaticKey | None) -> None:
+    def __init__(
+        self,
+        protocol: NoiseProtocol,
+        *,
+        initiator: bool,
+        key_source: KeySource,
+        s: StaticKey | None,
+        agreements: StaticAgreements | None,
+        psks: Mapping[int, bytes],
+    ) -> None:
         self.protocol = protocol
         self.initiator = initiator
         self.key_source = key_source
         self.s = s
-        self.psks: dict[int, bytes] = {}
+        self.agreements = agreements
+        self.psks = psks
 
-    def copy(self) -> Self:
-        twin = type(self)(self.protocol, initiator=self.initiator, key_source=self.key_source, s=self.s)
-        twin.psks = dict(self.psks)
-        return twin
+    def with_psk(self, position: int, psk: bytes) -> Self:
+        return type(self)(
+            self.protocol, initiator=self.initiator, key_source=self.key_source,
+            s=self.s, agreements=self.agreements, psks={**self.psks, position: psk},
+        )  # fmt: skip
 
 
 class Progress:
-    """What a message changes. ``None`` is the specification's *empty*."""
+    """What a message changes, on a copy. ``None`` is the specification's *empty*."""
 
-    __slots__ = ("e", "e1", "index", "re", "re1", "rs", "symmetric")
+    __slots__ = ("e", "e1", "index", "re", "re1", "rs", "ss", "symmetric")
 
     def __init__(self, symmetric: SymmetricState, rs: bytes | None) -> None:
         self.symmetric = symmetric
@@ -49,12 +61,16 @@ class Progress:
         self.rs = rs
         self.e1: KemKey | None = None
         self.re1: bytes | None = None
+        self.ss: bytes | None = None
 
     def copy(self) -> Self:
+        """Return what the next message starts from: ``ss`` stays behind, nobody needs it any more."""
         twin = type(self)(self.symmetric.copy(), self.rs)
         twin.index = self.index
-        twin.e, twin.re = self.e, self.re
-        twin.e1, twin.re1 = self.e1, self.re1
+        twin.e = self.e
+        twin.re = self.re
+        twin.e1 = self.e1
+        twin.re1 = self.re1
         return twin
 
 
@@ -177,12 +193,13 @@ _READ: Final[Mapping[Token, Callable[[Setup, Progress, bytes], None]]] = {
 # --- tokens without one ---------------------------------------------------------------------------
 
 
-def _agree(setup: Setup, step: Progress, key: StaticKey | None, public: bytes | None) -> None:
+def _agree(setup: Setup, step: Progress, key: StaticKey | None, public: bytes | None) -> bytes:
     secret = _have(key).exchange(_have(public))
     # RFC 7748, 6.1; asked again here because a key may be a foreign object (TPM) that does not ask.
     if len(secret) != setup.protocol.dh.secret_length or not any(secret):
         raise BadPublicKeyError("the agreement gave no usable secret")
     step.symmetric.mix_key(secret)
+    return secret
 
 
 def _mix_ee(setup: Setup, step: Progress) -> None:
@@ -200,7 +217,14 @@ def _mix_se(setup: Setup, step: Progress) -> None:
 
 
 def _mix_ss(setup: Setup, step: Progress) -> None:
-    _agree(setup, step, setup.s, step.rs)
+    if setup.agreements is None:
+        _agree(setup, step, setup.s, step.rs)
+        return
+    step.ss = setup.agreements.find(_have(setup.s).public, _have(step.rs))
+    if step.ss is None:
+        step.ss = _agree(setup, step, setup.s, step.rs)
+    else:
+        step.symmetric.mix_key(step.ss)
 
 
 def _mix_psk(position: int) -> Callable[[Setup, Progress], None]:

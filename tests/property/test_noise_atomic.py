@@ -5,14 +5,18 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocols.crypto.agreements import StaticAgreements
 from protocols.crypto.dh import SoftwareKey
 from protocols.crypto.kem import KemKey
 from protocols.crypto.keys import SystemKeySource
 from protocols.errors import AuthenticationError, MalformedError, MessageTooLargeError
-from protocols.noise import PATTERNS, HandshakeState, NoiseProtocol
+from protocols.noise import PATTERNS, HandshakeState, NoiseProtocol, Token
 from tests.unit.noise.pair import finish, make_pair, names_of, party, protocol_name, step
 
 NAMES: Final = [protocol_name(name) for base in PATTERNS for name in names_of(base)]
+WITH_SS: Final = [
+    name for name in NAMES if any(Token.SS in each for each in NoiseProtocol.parse(name).pattern.messages)
+]
 TYPED: Final = (MalformedError, AuthenticationError)
 
 
@@ -39,7 +43,27 @@ def damaged(draw: st.DrawFn, message: bytes) -> bytes:
 @settings(max_examples=150, deadline=None)
 def test_reading_is_atomic(data: st.DataObject, name: str) -> None:
     """read_message raises typed errors only; a failed message leaves no trace."""
-    a, b = make_pair(name)
+    read_damaged(data, *make_pair(name))
+
+
+@given(data=st.data(), name=st.sampled_from(WITH_SS), known=st.tuples(st.booleans(), st.booleans()))
+@settings(max_examples=50, deadline=None)
+def test_reading_is_atomic_with_known_agreements(data: st.DataObject, name: str, known: tuple[bool, bool]) -> None:
+    """The same where either end knows what the static keys agree on; what fails puts nothing into the table."""
+    protocol, source = NoiseProtocol.parse(name), SystemKeySource()
+    one, two = (source.dh_key(protocol.dh.name) for _ in range(2))
+    tables = StaticAgreements(), StaticAgreements()
+    for table, mine, other in ((tables[0], one, two), (tables[1], two, one)):
+        if known[table is tables[1]]:
+            table.keep(mine.public, other.public, mine.exchange(other.public), key_id=b"", mark=table.mark)
+    a = party(protocol, initiator=True, s=one, peer=two.public, agreements=tables[0])
+    b = party(protocol, initiator=False, s=two, peer=one.public, agreements=tables[1])
+    read_damaged(data, a, b)
+    assert tuple(len(table) == 1 for table in tables) == known
+
+
+def read_damaged(data: st.DataObject, a: HandshakeState, b: HandshakeState) -> None:
+    """Pass all messages, each after a few damaged copies of it."""
     while not a.is_finished:
         writer, reader = (a, b) if a.next_is_write else (b, a)
         message = writer.write_message(b"payload")
@@ -56,14 +80,18 @@ def test_reading_is_atomic(data: st.DataObject, name: str) -> None:
 
 
 def refuse(reader: HandshakeState, bad: bytes) -> None:
-    before = (reader.message_index, reader.remote_static, reader.next_is_write, repr(reader))
+    before = visible(reader)
     try:
         reader.read_message(bad)
     except TYPED:
         pass
     else:
         raise AssertionError("a copy refused what the original accepts")
-    assert before == (reader.message_index, reader.remote_static, reader.next_is_write, repr(reader))
+    assert before == visible(reader)
+
+
+def visible(state: HandshakeState) -> tuple[object, ...]:
+    return state.message_index, state.remote_static, state.static_agreement, state.next_is_write, repr(state)
 
 
 class Faulty(SystemKeySource):

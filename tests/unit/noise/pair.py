@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import combinations
 
+from protocols.crypto.agreements import StaticAgreements
 from protocols.crypto.keys import KeySource, StaticKey, SystemKeySource
 from protocols.noise import PATTERNS, HandshakeState, NoiseProtocol, Token
 
@@ -22,6 +23,7 @@ def party(
     s: StaticKey,
     peer: bytes,
     key_source: KeySource | None = None,
+    agreements: StaticAgreements | None = None,
 ) -> HandshakeState:
     """One side, given everything that its pattern needs."""
     pattern = protocol.pattern
@@ -34,6 +36,7 @@ def party(
         s=s,
         rs=peer if knows else None,
         psks={position: psk(position) for position in pattern.psk_positions},
+        agreements=agreements,
     )
 
 
