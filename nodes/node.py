@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable
+from types import TracebackType
 from typing import Final
 
 import trio
@@ -107,6 +108,15 @@ class Node(Service):
             link.end(LinkDown(DownReason.CLOSED))
         self.links.clear()
 
+    async def _leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await super()._leave(kind, error, trace)
+        finally:
+            if self._identity is not None:
+                self._identity.agreements.close()
+
     @property
     def identity(self) -> Identity:
         """Role and public keys; RuntimeError outside of the block."""
@@ -123,6 +133,8 @@ class Node(Service):
 
     def _cut(self, key_id: bytes, code: CloseCode, spared: Pump | None) -> None:
         """End whatever a key has, on every machine but one: handshakes without a word, links with ``code``."""
+        if self._identity is not None:
+            self._identity.agreements.drop(key_id)
         reason = DownReason.REPLACED if code is CloseCode.REPLACED else DownReason.CLOSED
         for pump in tuple(self._pumps):
             machine = pump.machine

@@ -81,6 +81,8 @@ class RemoteController(Node):
         CounterLostError when the devices must be paired again.
         """
         peer = await self._trust.find(key_id)
+        if peer is None or peer.state is PeerState.REVOKED:
+            self.identity.agreements.drop(key_id)
         if peer is None:
             raise NotPairedError("this device is not paired with us: run `aerolink pair`")
         if peer.state is PeerState.REVOKED or self._trust.is_revoked(key_id):

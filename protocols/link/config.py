@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from protocols.crypto.agreements import StaticAgreements
 from protocols.crypto.keys import StaticKey
 from protocols.crypto.suites import DEFAULT_SUITE, Suite
 from protocols.errors import UsageError
@@ -122,6 +123,8 @@ class Identity:
     """Our role."""
     keys: Mapping[str, StaticKey] = field(repr=False)
     """Our static key per DH function."""
+    agreements: StaticAgreements = field(default_factory=StaticAgreements, repr=False, compare=False)
+    """What these keys have agreed with the peers that we know (LK-74): shared by all machines of a node."""
 
     def key(self, dh: str) -> StaticKey:
         """Return the static key for a DH function; UsageError when there is none."""

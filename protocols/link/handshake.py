@@ -1,6 +1,7 @@
 """What a handshake is made of: offer, prologue, exact lengths, outcome (specs/1-link.md, 1.2).
 
-Nothing here keeps state; :mod:`protocols.link.initiator` and :mod:`protocols.link.responder` do.
+Nothing here keeps state; :mod:`protocols.link.initiator` and :mod:`protocols.link.responder` do. What every handshake
+of a session needs is packed by ``struct``, derived from the declarations: construct takes 20 us for each.
 """
 
 import hashlib
@@ -21,12 +22,18 @@ from specs.datagram import (
     REFUSED,
     RESPONSE_HEADER,
     RESPONSE_PAYLOAD,
-    InitiationHeader,
-    InitiationPayload,
-    Prologue,
-    ResponsePayload,
+    ReplyHeader,
 )
-from specs.registry import CHANNELS, LINK_ROLES, MAC_BYTES, WIRE_VERSION, HandshakeKind, LinkType
+from specs.registry import (
+    CHANNELS,
+    LINK_ROLES,
+    MAC_BYTES,
+    PROLOGUE_LABEL,
+    WIRE_VERSION,
+    HandshakeKind,
+    LinkType,
+    PacketType,
+)
 
 T = TypeVar("T")
 
@@ -40,7 +47,16 @@ COOKIE_REPLY_BYTES: Final = codec.size_bytes(COOKIE_REPLY)
 REFUSED_BYTES: Final = codec.size_bytes(REFUSED)
 _PAYLOAD_BYTES: Final = codec.size_bytes(INITIATION_PAYLOAD)
 _RESPONSE_PAYLOAD_BYTES: Final = codec.size_bytes(RESPONSE_PAYLOAD)
+_prologue: Final = codec.derive_struct(PROLOGUE)
+_initiation_header: Final = codec.derive_struct(INITIATION_HEADER)
+_response_header: Final = codec.derive_struct(RESPONSE_HEADER)
+_initiation_payload: Final = codec.derive_struct(INITIATION_PAYLOAD)
+_response_payload: Final = codec.derive_struct(RESPONSE_PAYLOAD)
+_unpack_response_header_untrusted: Final = codec.derive_unpack_untrusted(RESPONSE_HEADER)
 _unpack_payload_untrusted: Final = codec.derive_unpack_untrusted(INITIATION_PAYLOAD)
+_unpack_response_payload_untrusted: Final = codec.derive_unpack_untrusted(RESPONSE_PAYLOAD)
+_INITIATION: Final = bytes((PacketType.INITIATION,))
+_RESPONSE: Final = bytes((PacketType.RESPONSE,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +83,17 @@ class Offer:
 
     def prologue(self) -> bytes:
         """Return the prologue's bytes (LK-12)."""
-        initiator, responder = LINK_ROLES[self.link_type]
-        return codec.build(
-            PROLOGUE,
-            Prologue(
-                WIRE_VERSION,
-                self.suite.id,
-                self.kind,
-                self.link_type,
-                initiator,
-                responder,
-                channels_sha256(self.link_type),
-                self.association,
-            ),
-        )
+        return _prologue.pack(
+            PROLOGUE_LABEL, WIRE_VERSION, self.suite.id, self.kind, self.link_type, *LINK_ROLES[self.link_type],
+            0, channels_sha256(self.link_type), self.association,
+        )  # fmt: skip
 
     def header(self, sender: int, continues: int) -> bytes:
         """Return the initiation's header (LK-10)."""
-        roles = LINK_ROLES[self.link_type]
-        return codec.build(
-            INITIATION_HEADER,
-            InitiationHeader(
-                WIRE_VERSION, self.suite.id, self.kind, sender, self.link_type, *roles, continues=continues
-            ),
-        )
+        return _initiation_header.pack(
+            _INITIATION, WIRE_VERSION, self.suite.id, self.kind, sender, self.link_type, *LINK_ROLES[self.link_type],
+            0, continues,
+        )  # fmt: skip
 
 
 @cache
@@ -135,7 +138,7 @@ def lengths(suite: Suite, kind: HandshakeKind) -> Lengths:
 
 def initiation_payload(suite: Suite, kind: HandshakeKind, counter: int, sender: int) -> bytes:
     """Return the padded payload of message 1."""
-    payload = codec.build(INITIATION_PAYLOAD, InitiationPayload(counter, sender))
+    payload = _initiation_payload.pack(counter, sender)
     return payload.ljust(lengths(suite, kind).payload, b"\0")
 
 
@@ -149,13 +152,24 @@ def read_initiation_payload_untrusted(payload: bytes, sender: int) -> int:
 
 def response_payload(sender: int) -> bytes:
     """Return the payload of message 2."""
-    return codec.build(RESPONSE_PAYLOAD, ResponsePayload(sender))
+    return _response_payload.pack(sender)
 
 
 def check_response_payload_untrusted(payload: bytes, sender: int) -> None:
     """Refuse a payload of message 2 whose index is not the header's; MalformedError."""
-    if codec.parse_untrusted(RESPONSE_PAYLOAD, payload).sender != sender:
-        raise MalformedError("response payload: wrong sender index")
+    (inner_sender,) = _unpack_response_payload_untrusted(payload, 0)
+    if inner_sender != sender or len(payload) != _RESPONSE_PAYLOAD_BYTES:
+        raise MalformedError("response payload: wrong sender index or length")
+
+
+def response_header(sender: int, receiver: int) -> bytes:
+    """Return the header of message 2 (LK-11)."""
+    return _response_header.pack(_RESPONSE, bytes(3), sender, receiver)
+
+
+def response_header_untrusted(data: bytes) -> ReplyHeader:
+    """Return the header at the start of a response; MalformedError."""
+    return ReplyHeader(*_unpack_response_header_untrusted(data, 0))
 
 
 @dataclass(frozen=True, slots=True)

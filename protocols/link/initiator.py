@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from protocols import codec
+from protocols.crypto.agreements import StaticAgreements
+from protocols.crypto.fingerprint import key_id_of
 from protocols.crypto.keys import KeySource, StaticKey
 from protocols.crypto.suites import Suite
 from protocols.errors import AerolinkError, MalformedError, PeerError, UsageError
@@ -28,6 +30,7 @@ from protocols.link.handshake import (
     check_response_payload_untrusted,
     initiation_payload,
     lengths,
+    response_header_untrusted,
     session_keys,
 )
 from protocols.link.peers import CounterBlock
@@ -35,7 +38,7 @@ from protocols.link.state import INITIATOR, InitiatorEvent, InitiatorState, adva
 from protocols.link.stats import HandshakeCounters
 from protocols.noise import HandshakeState
 from protocols.pairing import pair_secret_info
-from specs.datagram import COOKIE_REPLY, FINISH_HEADER, RESPONSE_HEADER, ReplyHeader
+from specs.datagram import COOKIE_REPLY, FINISH_HEADER, ReplyHeader
 from specs.registry import COOKIE_LIFETIME_S, MAC_BYTES, PAIR_SECRET_BYTES, HandshakeKind, RefusalCode
 
 _RESPONSES_PER_S: Final = 20.0
@@ -70,6 +73,8 @@ class Established:
 class _Attempt:
     index: int
     state: HandshakeState
+    mark: int
+    """When its work began, as the agreements count it."""
     mac1: bytes = b""
 
 
@@ -123,6 +128,7 @@ class Initiator:
         new_index: Callable[[], int],
         counters: CounterPool,
         stats: HandshakeCounters,
+        agreements: StaticAgreements,
     ) -> None:
         """``remote`` and ``psk``: responder's key and pair secret, or None and psk0; ``mac_secret``: LK-20."""
         self._config = config
@@ -136,6 +142,7 @@ class Initiator:
         self._new_index = new_index
         self._counters = counters
         self._stats = stats
+        self._agreements = agreements
         self._state = InitiatorState.IDLE
         self._offer: Offer | None = None
         self._continues = 0
@@ -254,9 +261,10 @@ class Initiator:
             s=self._static,
             rs=self._remote,
             psks={PSK_POSITION[offer.kind]: self._psk},
+            agreements=self._agreements,
         )
         payload = initiation_payload(offer.suite, offer.kind, counter, index)
-        self._attempt = _Attempt(index, state)
+        self._attempt = _Attempt(index, state, self._agreements.mark)
         self._post(HandshakeJob(state, lambda noise: noise.write_message(payload)))
 
     def _written(self, job: AnyJob, now: float) -> None:
@@ -264,12 +272,20 @@ class Initiator:
         assert attempt is not None and offer is not None  # noqa: S101, PT018  # set before the job was posted
         message = job.result()  # what fails here is ours (a bad key of the peer was refused when it was stored)
         attempt.state = job.state
+        self._keep_agreement(attempt)
         body = offer.header(attempt.index, self._continues) + message
         cookie = self._cookie[0] if self._cookie and now < self._cookie[1] else None
         packet = self._framing.initiation(body, self._mac_key, cookie)
         attempt.mac1 = packet[-2 * MAC_BYTES : -MAC_BYTES] if self._framing.datagram else b""
         self._advance(InitiatorEvent.WRITTEN)
         self.outgoing.append(packet)
+
+    def _keep_agreement(self, attempt: _Attempt) -> None:
+        """Remember what our key and that of the configured peer agree on, for the next handshake with it."""
+        secret = attempt.state.static_agreement
+        if secret is not None and self._remote is not None:  # a pairing has neither
+            key_id = key_id_of(self._static.dh, self._remote)
+            self._agreements.keep(self._static.public, self._remote, secret, key_id=key_id, mark=attempt.mark)
 
     # --- what comes back ------------------------------------------------------------------------
 
@@ -279,7 +295,7 @@ class Initiator:
         expected = lengths(offer.suite, offer.kind).response if offer else 0
         try:
             body = self._framing.open_reply_untrusted(packet, self._reply_key)
-            header = codec.parse_untrusted(RESPONSE_HEADER, body[:REPLY_HEADER_BYTES])
+            header = response_header_untrusted(body)
         except PeerError:
             self._stats.malformed += 1
             return
@@ -335,7 +351,7 @@ class Initiator:
             self._advance(InitiatorEvent.BAD_RESPONSE)
             if self._responses:
                 body = self._responses.popleft()
-                self._try(body, codec.parse_untrusted(RESPONSE_HEADER, body[:REPLY_HEADER_BYTES]))
+                self._try(body, response_header_untrusted(body))
             elif self._retry_at_s is not None and now >= self._retry_at_s:
                 self.handle_deadline(now)
             return

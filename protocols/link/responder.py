@@ -32,6 +32,7 @@ from protocols.link.handshake import (
     Offer,
     SessionKeys,
     read_initiation_payload_untrusted,
+    response_header,
     response_payload,
     session_keys,
 )
@@ -42,7 +43,7 @@ from protocols.link.stats import HandshakeCounters
 from protocols.noise import HandshakeState
 from protocols.pairing import PairingWindow, pair_id_of, pair_secret_info
 from specs import inner
-from specs.datagram import RESPONSE_HEADER, InitiationHeader, ReplyHeader
+from specs.datagram import InitiationHeader
 from specs.registry import PAIR_SECRET_BYTES, CloseCode, HandshakeKind, RefusalCode
 
 Outgoing = tuple[bytes, Address | None]
@@ -120,6 +121,7 @@ class Responder:
             prologue=offer.prologue(),
             s=self._identity.key(offer.suite.dh),
             psks={PSK_POSITION[offer.kind]: psk0.psk0} if psk0 else {},
+            agreements=self._identity.agreements,
         )
         source = source_key(address) if address else b""
         self._make_room(offer.kind, source, now)
@@ -208,6 +210,8 @@ class Responder:
         if pending is None:
             return
         self._stats.refused += 1
+        if isinstance(reason, RevokedError | NotPairedError):
+            self._identity.agreements.drop(pending.key_id)
         for kind, alarm in _REFUSAL_ALARMS:
             if isinstance(reason, kind):
                 self._alarm(alarm, pending)
@@ -246,6 +250,7 @@ class Responder:
 
     def _write_second(self, pending: Pending, record: PeerRecord) -> None:
         self._move(pending, PendingEvent.ACCEPT)
+        self._keep_agreement(pending)
         pending.noise.set_psk(PSK_POSITION[pending.offer.kind], record.pair_secret)
         pending.reply_key = guard.response_mac1_key(record.pair_secret)
         pending.pair_id = pair_id_of(record.pair_secret)
@@ -255,6 +260,13 @@ class Responder:
             return message, session_keys(noise, pending.offer.suite, initiator=False)
 
         self._post(pending, HandshakeJob(pending.noise, step))
+
+    def _keep_agreement(self, pending: Pending) -> None:
+        """Remember what our key and the peer's agree on, now that the node knows it: a stranger's never gets here."""
+        secret, agreements = pending.noise.static_agreement, self._identity.agreements
+        if secret is not None:
+            own = self._identity.key(pending.offer.suite.dh).public
+            agreements.keep(own, pending.public, secret, key_id=pending.key_id, mark=agreements.mark)
 
     def _second_written(self, pending: Pending, result: tuple[bytes, SessionKeys], now: float) -> None:
         message, keys = result
@@ -274,7 +286,7 @@ class Responder:
         pending.binding = keys.binding
 
     def _answer(self, pending: Pending, message: bytes) -> None:
-        header = codec.build(RESPONSE_HEADER, ReplyHeader(pending.index, pending.header.sender))
+        header = response_header(pending.index, pending.header.sender)
         pending.response = self._framing.reply(header + message, pending.reply_key or pending.mac_key)
         self.reply(pending.response, pending.address)
 
@@ -398,6 +410,7 @@ class Responder:
 
     def drop_peer(self, key_id: bytes) -> None:
         """Forget whatever a peer has begun, answered or not: it is revoked, or has paired anew (LK-45, PR-37)."""
+        self._identity.agreements.drop(key_id)
         for pending in self._table.select(lambda each: each.key_id == key_id):
             self._stats.refused += 1
             self._table.drop(pending)

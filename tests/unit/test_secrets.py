@@ -109,7 +109,7 @@ def test_datagrams(watch: Watch, suite: Suite) -> None:
     watch.look(jar)
     expected = {
         "Client", "Listener", "Connection", "Responder", "Initiator", "Pending", "HandshakeJob", "Established",
-        "HandshakeState", "SymmetricState", "CipherState", "Progress", "Setup", "SessionKeys", "DatagramSession",
+        "HandshakeState", "SymmetricState", "StaticAgreements", "Progress", "Setup", "SessionKeys", "DatagramSession",
         "LinkingCode", "PairingWindow", "PeerRecord", "PairingStored", "PeerIdentified", "Identity", "CookieJar",
         "Channels", "LinkLog",
         "P256Key" if suite.dh == "P256" else "X25519Key",
