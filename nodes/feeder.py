@@ -19,7 +19,7 @@ from nodes.ports import Carrier, Interrupted
 from nodes.wakeup import Wakeup
 from protocols.link.train import Train
 
-_LOOK_S: Final = 0.002
+_LOOK_S: Final = 0.004
 """How long a carrier may be left alone by a borrower who does not come back."""
 
 

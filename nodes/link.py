@@ -119,8 +119,16 @@ class Link:
         """Queue a message without waiting; returns its id. LinkClosedError, QueueFullError, UsageError."""
         if self.down is not None:
             raise self._closed(self.down)
-        number = self._connection.send(message, trio.current_time())
-        self._pump.push()
+        pump = self._pump
+        if not pump.is_clear:
+            number = self._connection.send(message, pump.now())
+            pump.push()
+            return number
+        number, packet = self._connection.send_alone(message, pump.now())
+        if packet is None:
+            pump.push()
+        else:
+            pump.hand_over(packet)
         return number
 
     async def send(self, message: Sendable) -> int:
@@ -164,7 +172,7 @@ class Link:
             if self.down is not None:
                 raise self._closed(self.down)
             part = messages if not done and len(messages) <= _PART_MESSAGES else messages[done : done + _PART_MESSAGES]
-            taken = self._connection.send_many(channel, part, trio.current_time())
+            taken = self._connection.send_many(channel, part, self._pump.now())
             self._pump.push()
             done += taken
             if taken < len(part):
@@ -233,7 +241,7 @@ class Link:
     async def receive(self) -> ChannelEvent | IncomingObject:
         """Return the next message; LinkClosedError when the link is down and all has been taken."""
         await self._arrival()
-        while (message := self._inbox.take(trio.current_time())) is None:  # what was there has grown stale (CH-14)
+        while (message := self._inbox.take(self._pump.now())) is None:  # what was there has grown stale (CH-14)
             await self._arrival()
         self._was_read()
         return message
@@ -241,7 +249,7 @@ class Link:
     async def receive_many(self) -> list[ChannelEvent | IncomingObject]:
         """Return all messages that are there, the most urgent first, and at least one; LinkClosedError as above."""
         await self._arrival()
-        while not (messages := self._inbox.take_all(trio.current_time())):
+        while not (messages := self._inbox.take_all(self._pump.now())):
             await self._arrival()
         self._was_read()
         return messages
@@ -322,7 +330,7 @@ class Link:
 
     def progress(self) -> None:
         """Take messages out of the core as far as there is room for them, and open its windows by that."""
-        now = trio.current_time()
+        now = self._pump.now()
         if self._full:
             self._full &= {key for key, each in self._incoming.items() if each.is_full}
         while events := self._connection.next_messages(now, self._held()):

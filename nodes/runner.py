@@ -15,9 +15,9 @@ import trio
 from nodes.feeder import Feeder
 from nodes.ports import Carrier
 from nodes.wakeup import Wakeup
-from protocols.link.connection import Connection
+from protocols.link.connection import Connection, Packet
 from protocols.link.machine import Machine, MachineEvent
-from protocols.link.train import Train
+from protocols.link.train import Train, one
 
 _LAST_WORDS_S: Final = 1.0
 """What a machine that is over may still need to send its goodbye; a peer that does not read gets no more."""
@@ -36,6 +36,8 @@ class Pump:
         """Set when :meth:`run` has ended."""
         self.on_progress: dict[Connection, Callable[[], None]] = {}
         """Called when a connection may have messages, or room for some; entries are the node's."""
+        self.now: Final = trio.lowlevel.current_clock().current_time
+        """``trio.current_time``, without its way to the clock: it is asked for several times per message."""
         self._dispatch = dispatch
         self._output = Wakeup()
         self._rearm = Wakeup()
@@ -129,11 +131,24 @@ class Pump:
                 self._rearm.set()  # what left begins to wait for its acknowledgement
         return not self._rest
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether nobody has anything to send, so that :meth:`hand_over` would overtake nothing."""
+        return not (self._rest or self._draining or self._closed or self.machine.has_output)
+
+    def hand_over(self, packet: Packet) -> None:
+        """Send a packet without waiting; only while the pump :attr:`is_clear`."""
+        self._rest = self.carrier.send_now((one(*packet),))
+        if self._rest:
+            self._output.set()
+        if self.machine.has_output or self.machine.deadline_moved:
+            self.push()
+
     def _send_batch(self) -> bool:
         """Hand the carrier what it takes; whether there may be more to hand over at once."""
         if self._rest:
             return False
-        trains = self.machine.trains_to_send(trio.current_time())
+        trains = self.machine.trains_to_send(self.now())
         if trains:
             self._rest = self.carrier.send_now(trains)
             if self._rest:
@@ -144,7 +159,7 @@ class Pump:
     # --- the three tasks ------------------------------------------------------------------------
 
     def _take_input(self, trains: Sequence[Train]) -> None:
-        now = trio.current_time()
+        now = self.now()
         for train in trains:
             self.machine.receive_train(train, now)
         if not trains:
@@ -170,11 +185,11 @@ class Pump:
         while not self.machine.is_over:
             due = self.machine.next_deadline()
             self._armed_s = _NEVER if due is None else due
-            if self._armed_s > trio.current_time():
+            if self._armed_s > self.now():
                 with trio.move_on_at(self._armed_s):
                     await self._rearm.wait()
             else:
-                self.machine.handle_deadline(trio.current_time())
+                self.machine.handle_deadline(self.now())
                 self.turn()
                 await trio.lowlevel.checkpoint()
         await trio.sleep(_LAST_WORDS_S)  # usually _drain ends us long before

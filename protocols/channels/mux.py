@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from protocols.channels.base import (
     NOTHING_HELD,
@@ -16,6 +16,7 @@ from protocols.channels.base import (
     ClassStats,
     Held,
     Path,
+    Source,
 )
 from protocols.channels.bulk import BulkChannel
 from protocols.channels.command import CommandChannel
@@ -45,7 +46,7 @@ _TIMED: Final = frozenset((ChannelClass.COMMAND, ChannelClass.BULK))
 """Classes whose channels have timers."""
 _RUN_FRAMES: Final = 64
 """Frames of a train that are looked at together."""
-_CHANNEL: Final = int(InnerType.CHANNEL)
+_IN_RUNS: Final = frozenset((InnerType.CHANNEL, InnerType.STREAM_BUNDLE))
 
 
 class Channels:
@@ -93,6 +94,19 @@ class Channels:
         if channel is None:
             raise UsageError("the link has no such channel")
         return channel.send(message, now)
+
+    def send_alone(self, message: Sendable, now: float) -> tuple[int, bytes | None, bool]:
+        """As ``send``, with what its channel gives to seal at once, and whether it has more of it.
+
+        Only for messages of ``control``, ``state`` and ``stream`` that do not fill their queue, while ``next_frame``
+        would give none.
+        """
+        channel = self._by_id.get(message.channel)
+        if channel is None:
+            raise UsageError("the link has no such channel")
+        number = channel.send(message, now)
+        source = cast("Source", channel)  # of these classes, the channel is its own
+        return number, source.take(now), bool(source.unsent)
 
     def send_many(self, channel: ChannelId, datas: Sequence[bytes], now: float) -> int:  # noqa: ARG002  as ``send``
         """Queue messages on a channel of class ``stream``, as many as there is room for; how many.
@@ -145,9 +159,9 @@ class Channels:
             if not source.unsent:
                 continue
             rivals = self._order[place + 1 : self._last_of_rank[place] + 1]
-            most = 1 if rivals and any([each.unsent for each in rivals]) else limit_frames
+            most = 1 if rivals and any([each.unsent for each in rivals]) else limit_frames  # noqa: C419
             if frames := source.take_run(now, most, limit_bytes):
-                self.has_more = bool(source.unsent) or any([each.unsent for each in self._order[place + 1 :]])
+                self.has_more = bool(source.unsent) or any([each.unsent for each in self._order[place + 1 :]])  # noqa: C419
                 self._next_turn(place)
                 return frames
         self.has_more = False
@@ -190,10 +204,11 @@ class Channels:
             frame = frames[taken]
             if not frame or frame[0] not in HANDLED_TYPES:
                 break
-            if frame[0] == _CHANNEL and taken + 1 < total and len(frame) > 1 and frame[:2] == frames[taken + 1][:2]:
+            if frame[0] in _IN_RUNS and taken + 1 < total and len(frame) > 1 and frame[:2] == frames[taken + 1][:2]:
                 channel = self._by_id.get(frame[1])
-                if channel is not None and channel.TAKES_RUNS:
-                    taken += channel.receive_run_untrusted(frames[taken : taken + _RUN_FRAMES], now)
+                take = channel.RUNS.get(frame[0]) if channel else None
+                if take is not None:
+                    taken += take(channel, frames[taken : taken + _RUN_FRAMES], now)
                     continue
             self.receive_untrusted(frame, now)
             taken += 1

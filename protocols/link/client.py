@@ -270,6 +270,8 @@ class Client(Machine):
             if len(packet) < DATA_HEADER_BYTES + TAG_BYTES or any(packet[1:4]):
                 return None
             index = int.from_bytes(packet[4:8], "big")
+            if sessions and sessions[0].index == index:
+                return sessions[0]
             return next((each for each in sessions if each.index == index), None)
         return next((each for each in sessions if each.epoch == packet[3]), None)
 

@@ -72,7 +72,7 @@ _MAX_URGENT: Final = 64
 """Own frames waiting to be sent: a peer that floods us with pings gets fewer pongs, not our memory."""
 
 
-_TIMELESS: Final = frozenset((SendControl, SendState, SendStream))
+TIMELESS: Final = frozenset((SendControl, SendState, SendStream))
 """Messages that move no timer, neither when they are queued nor when they leave."""
 
 
@@ -190,11 +190,34 @@ class Connection:
         if self._state is not ConnectionState.OPEN:
             raise UsageError("the link is down")
         number = self._channels.send(message, now)
-        if type(message) in _TIMELESS:
+        if type(message) in TIMELESS:
             self._ready(self)
         else:
             self._wake(self)
         return number
+
+    def send_alone(self, message: Sendable, now: float) -> tuple[int, Packet | None]:
+        """As :meth:`send`, and return its packet too, if it can leave now; only while nobody has anything to send.
+
+        That is the way of a conversation: a message that waits for nothing need not stand in a line.
+        """
+        session, mtu, path = self._current, self._mtu, self._path
+        detour = self._urgent or (mtu is not None and mtu.is_due) or (path is not None and not path.is_proven)
+        if detour or self._state is not ConnectionState.OPEN or type(message) not in TIMELESS:
+            return self.send(message, now), None
+        if not session.usable(now):
+            return self.send(message, now), None
+        number, frame, more = self._channels.send_alone(message, now)
+        if more:
+            self._ready(self)
+        if frame is None:
+            return number, None
+        packet = session.seal(frame)
+        self._counters.packets_sent += 1
+        self._counters.bytes_sent += len(packet)
+        if mtu is not None and mtu.sent(len(packet)):
+            self._wake(self)
+        return number, (packet, self.address)
 
     def send_many(self, channel: ChannelId, datas: Sequence[bytes], now: float) -> int:
         """Queue messages on a channel of class ``stream``, as many as there is room for; return how many.

@@ -85,10 +85,10 @@ class Machine(ABC):
 
         The same as ``data_to_send``, in trains. They are valid until the next call.
         """
-        queue = self._queue
-        if not queue and not self._schedule.has_output:
+        if not self.has_output:
             self.has_more = False
             return []
+        queue = self._queue
         self._log.watch(self.handshakes, now)
         self._lanes.reset()
         trains = [one(*queue.popleft()) for _ in range(min(len(queue), _MAX_TRAINS))]
@@ -126,6 +126,11 @@ class Machine(ABC):
     def take_active(self) -> list[Connection]:
         """Return the connections that something happened to since the last call: they may have messages, or room."""
         return self._schedule.take_news()
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there may be something to send."""
+        return bool(self._queue) or self._schedule.has_output
 
     @property
     @abstractmethod

@@ -152,7 +152,7 @@ async def test_a_borrower_that_leaves_is_replaced() -> None:
                 bench.wire.give(b"%d" % number)
             await trio.sleep(pause_s)
             scope.cancel()
-            await trio.sleep(0.0021)
+            await trio.sleep(0.0041)
             assert bench.wire.waiting == ["pump"]
             bench.wire.give(b"late")
             await trio.testing.wait_all_tasks_blocked()
