@@ -197,15 +197,11 @@ class ChannelBase:
         """Its sources and its reader; asked once."""
         raise NotImplementedError
 
-    TAKES_RUNS: ClassVar[bool] = False
-    """Whether it has a way of its own for frames that follow each other."""
+    RUNS: ClassVar[Mapping[int, Callable[[Any, Sequence[bytes], float], int]]] = {}
+    """Its methods that take the first of several frames, or several of the first as one, and say how many.
 
-    def receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
-        """Take the first of these frames, or several of the first as one; how many.
-
-        The first two are of type ``CHANNEL`` and of this channel. It raises as each of them alone would.
-        """
-        raise NotImplementedError
+    By inner type; the first two frames are of this type and this channel. They raise as each frame alone would.
+    """
 
     def send(self, message: Sendable, now: float) -> int:
         """Queue a message, or raise and change nothing."""

@@ -46,7 +46,7 @@ class BulkChannel(ChannelBase):
     def _chunk_untrusted(self, frame: bytes, now: float) -> None:
         self._receiver.chunk_untrusted(frame, now)
 
-    def receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
+    def _chunks_untrusted(self, frames: Sequence[bytes], now: float) -> int:
         return self._receiver.chunks_untrusted(frames, now)
 
     def _offer_untrusted(self, frame: bytes, now: float) -> None:
@@ -65,7 +65,7 @@ class BulkChannel(ChannelBase):
         else:
             self._receiver.done_untrusted(done)
 
-    TAKES_RUNS: ClassVar = True
+    RUNS: ClassVar = {int(InnerType.CHANNEL): _chunks_untrusted}
     RECEIVERS: ClassVar = {
         int(InnerType.CHANNEL): _chunk_untrusted,
         int(InnerType.BULK_OFFER): _offer_untrusted,

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Sequence, Sized
 from itertools import accumulate, compress, repeat
 from itertools import count as counted
-from operator import itemgetter, ne, sub
+from operator import ne, sub
 from typing import Final
 
 from protocols.channels.base import Counters, Held, ReadsOne, SendsOne
@@ -27,7 +27,6 @@ from specs.registry import MAX_BULK_BYTES, ChannelId, InnerType
 
 _HEADER: Final = derive_struct(BULK_HEADER)
 _CHANNEL: Final = int(InnerType.CHANNEL)
-_body: Final = itemgetter(slice(_HEADER.size, None))
 _MAX_NEWS: Final = 4 * MAX_TRANSFERS
 """Offers and ends that the user has not taken; beyond, new offers are refused (CH-4)."""
 
@@ -176,7 +175,8 @@ class BulkReceiver(SendsOne, ReadsOne):
             self.chunk_untrusted(frames[0], now)
             return 1
         transfer, largest, count = found
-        transfer.take_chunks(count, largest, b"".join(map(_body, frames[:count])), now)
+        data = b"".join([memoryview(frame)[_HEADER.size :] for frame in frames[:count]])
+        transfer.take_chunks(count, largest, data, now)
         self._counters.received += count
         self._acknowledge(transfer)
         self._check_whole(transfer)
@@ -188,7 +188,7 @@ class BulkReceiver(SendsOne, ReadsOne):
             _, _, number, _, start = _HEADER.unpack_from(frames[0])
             transfer = self._transfers.get(number)
             limit = transfer.in_order_to(start) if transfer else 0
-            if transfer is None or not limit:
+            if transfer is None or not limit or frames[1][:4] != frames[0][:4]:
                 return None
             kinds, channels, numbers, packets, starts = zip(*map(_HEADER.unpack_from, frames), strict=True)
         except struct.error:

@@ -9,6 +9,7 @@ whatever it claims.
 """
 
 from bisect import bisect_left
+from collections import deque
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -98,8 +99,7 @@ class Flight:
             return []
         taken = self._by_start[first:last]
         del self._by_start[first:last], self._starts[first:last]
-        for packet in taken:
-            del self._by_number[packet.number]
+        deque(map(self._by_number.__delitem__, map(_number, taken)), maxlen=0)
         return taken
 
     def take_lost(self, largest: int, judged_to: int) -> list[Packet]:

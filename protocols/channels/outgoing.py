@@ -204,16 +204,17 @@ class Outgoing:
         for packet in self._flight.take_lost(largest, self._judged_to()):
             self._lose(packet)
             congestion.lost(packet.sent_at, now)
-        size = fresh = 0
-        for number, start, end, sent_at in arrived:
-            size += end - start
-            fresh += end - start if sent_at > congestion.reduced_at else 0
-            if number == largest:
-                self._path.rtt.sample(now - sent_at)
-        if size:
-            congestion.delivered_bytes = max(congestion.delivered_bytes, arrived[0].end - arrived[0].start)
-            congestion.acknowledged(size, fresh)
-            self.expiries = 0
+        if not arrived:
+            return
+        numbers, starts, ends, times = zip(*arrived, strict=True)
+        if largest in numbers:
+            self._path.rtt.sample(now - times[numbers.index(largest)])
+        size = fresh = sum(ends) - sum(starts)
+        if min(times) <= congestion.reduced_at:
+            fresh = sum(end - start for _, start, end, sent_at in arrived if sent_at > congestion.reduced_at)
+        congestion.delivered_bytes = max(congestion.delivered_bytes, arrived[0].end - arrived[0].start)
+        congestion.acknowledged(size, fresh)
+        self.expiries = 0
 
     def _has_arrived(self, start: int, end: int) -> bool:
         if end <= self.received_to:

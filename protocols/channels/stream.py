@@ -25,8 +25,8 @@ from protocols.channels.stream_frames import (
     bodies,
     bundle,
     count_whole,
+    equal_bundles,
     fragments,
-    sequence_of,
     unbundle_untrusted,
     whole_frames,
 )
@@ -34,6 +34,8 @@ from protocols.errors import MalformedError, MessageTooLargeError, ProtocolViola
 from protocols.events import ChannelEvent, Sendable, SendStream, StreamReceived
 from specs.registry import MAX_STREAM_FRAGMENTS, MAX_STREAM_MESSAGE_BYTES, ChannelId, InnerType
 
+_MIXED: Final = -1
+_TOO_LARGE: Final = "a stream message is at most 1,048,576 bytes"
 _NONE: Final[deque[StreamReceived]] = deque()
 """Shared by all channels of which nothing waits to be read; nothing is ever added to it."""
 _new: Final = cast("Callable[[type[StreamReceived], tuple[ChannelId, int, bytes]], StreamReceived]", tuple.__new__)
@@ -58,11 +60,13 @@ class StreamChannel(SendsOne, ChannelBase):
     """Messages wait as they are, and are framed when they leave: alone, in a bundle, or in fragments.
 
     The queue has no gaps behind its first message: what is dropped is dropped in front. So no number has to be kept
-    with a message, unless it is the first and half of it has left.
+    with a message, unless it is the first and half of it has left. As long as all that waits has the same length
+    (``_length``), frames are a matter of arithmetic.
     """
 
     __slots__ = (
         "_cut",
+        "_length",
         "_next_sequence",
         "_queued_bytes",
         "_reassembly",
@@ -78,6 +82,7 @@ class StreamChannel(SendsOne, ChannelBase):
         self.unsent: list[bytes] = []
         self._cut: _Cut | None = None
         self._queued_bytes = 0
+        self._length = _MIXED
         self._refused = False
         self._reassembly = Reassembly(self.counters)
         self.unread: deque[StreamReceived] = _NONE
@@ -94,8 +99,9 @@ class StreamChannel(SendsOne, ChannelBase):
         data = _as_bytes(message.data)
         size = len(data)
         if size > MAX_STREAM_MESSAGE_BYTES:
-            raise MessageTooLargeError("a stream message is at most 1,048,576 bytes")
+            raise MessageTooLargeError(_TOO_LARGE)
         self._next_sequence = self.take_sequence(self._next_sequence) + 1
+        self._note_length(size)
         self.unsent.append(data)
         self._queued_bytes += size + MESSAGE_OVERHEAD_BYTES
         if self._queued_bytes > STREAM_QUEUE_BYTES:
@@ -105,23 +111,35 @@ class StreamChannel(SendsOne, ChannelBase):
     def send_many(self, datas: Sequence[bytes]) -> int:
         """Queue as many as there is room for without dropping anything; how many. All are checked before."""
         messages = datas if set(map(type, datas)) <= {bytes} else list(map(_as_bytes, datas))
-        sizes = list(map(len, messages))
-        total = sum(sizes)
-        if total > MAX_STREAM_MESSAGE_BYTES and max(sizes) > MAX_STREAM_MESSAGE_BYTES:
-            raise MessageTooLargeError("a stream message is at most 1,048,576 bytes")
-        taken, room = len(messages), STREAM_QUEUE_BYTES - self._queued_bytes
-        total += taken * MESSAGE_OVERHEAD_BYTES
-        if total > room:
-            ends = list(accumulate(map(add, sizes, repeat(MESSAGE_OVERHEAD_BYTES))))
-            taken = bisect_right(ends, room)
-            total = ends[taken - 1] if taken else 0
-            messages = messages[:taken]
-            self._refused = True
+        lengths = set(map(len, messages))
+        if max(lengths, default=0) > MAX_STREAM_MESSAGE_BYTES:
+            raise MessageTooLargeError(_TOO_LARGE)
+        taken, size = self._fitting(messages, lengths)
+        self._refused |= taken < len(messages)
         if taken:
             self._next_sequence = self.take_sequence(self._next_sequence + taken - 1) + 1
-            self.unsent.extend(messages)
-            self._queued_bytes += total
+            self._note_length(lengths.pop() if len(lengths) == 1 else _MIXED)
+            self.unsent.extend(messages if taken == len(messages) else messages[:taken])
+            self._queued_bytes += size
         return taken
+
+    def _fitting(self, messages: Sequence[bytes], lengths: set[int]) -> tuple[int, int]:
+        """How many there is room for, and what they count in the queue."""
+        room = STREAM_QUEUE_BYTES - self._queued_bytes
+        if len(lengths) == 1:
+            each = MESSAGE_OVERHEAD_BYTES + next(iter(lengths))
+            taken = min(len(messages), room // each)
+            return taken, taken * each
+        ends = list(accumulate(map(add, map(len, messages), repeat(MESSAGE_OVERHEAD_BYTES)), initial=0))
+        taken = bisect_right(ends, room) - 1
+        return taken, ends[taken]
+
+    def _note_length(self, length: int) -> None:
+        """Messages of this length join the queue."""
+        if not self.unsent:
+            self._length = length
+        elif self._length != length:
+            self._length = _MIXED
 
     def room(self) -> int:
         return max(0, STREAM_QUEUE_BYTES - self._queued_bytes - MESSAGE_OVERHEAD_BYTES)
@@ -163,29 +181,37 @@ class StreamChannel(SendsOne, ChannelBase):
         frames: list[bytes] = []
         limit_bytes = max(limit_bytes, 0)
         while self.unsent and len(frames) < limit_frames and limit_bytes >= 0:
-            most = limit_frames - len(frames)
-            is_whole = not self._cut and len(self.unsent[0]) + HEADER_BYTES <= self.path.max_frame_bytes
-            more = (self._take_whole if is_whole else self._take_fragments)(most, limit_bytes, not frames)
+            more = self._take_some(limit_frames - len(frames), limit_bytes, not frames)
             if not more:
                 break
             frames += more
             limit_bytes -= sum(map(len, more))
-        self._offer_room()
         return frames
 
     def _take_only(self) -> list[bytes]:
         """The frame of the only message: a conversation, in which nothing can be shared."""
         frames = whole_frames(self.id, self._next_sequence - 1, self.unsent)
         self._sent(1, len(self.unsent[0]))
-        self._offer_room()
         return frames
+
+    def _take_some(self, most: int, room: int, at_least_one: bool) -> list[bytes]:
+        """Some of the next frames: of one kind, and perhaps not as many as there could be."""
+        largest, messages = self.path.max_frame_bytes, self.unsent
+        head = len(messages[0])
+        if self._cut or head + HEADER_BYTES > largest:
+            return self._take_fragments(most, room, at_least_one)
+        if len(messages) == 1 or BUNDLE_BYTES + 2 * LENGTH_BYTES + head + len(messages[1]) > largest:
+            return self._take_alone(most, room, at_least_one)
+        if self._length == _MIXED:
+            return self._take_bundle(room, at_least_one)
+        return self._take_equal_bundles(most, room, at_least_one)
 
     def _take_fragments(self, most: int, room: int, at_least_one: bool) -> list[bytes]:
         """Frames of the first message: as few as there can be, and even."""
         data, cut = self.unsent[0], self._cut
         if cut is None:
             parts = -(-len(data) // (self.path.max_frame_bytes - HEADER_BYTES))
-            cut = self._cut = _Cut(self._next_sequence - len(self.unsent), -(-len(data) // parts), parts)
+            cut = self._cut = _Cut(self._first, -(-len(data) // parts), parts)
         many = max(min(most, cut.count - cut.index, room // (cut.length + HEADER_BYTES)), at_least_one)
         frames = fragments(self.id, cut.sequence, data, cut.length, range(cut.index, cut.index + many))
         cut.index += many
@@ -194,33 +220,28 @@ class StreamChannel(SendsOne, ChannelBase):
             self._sent(1, len(data))
         return frames
 
-    def _take_whole(self, most: int, room: int, at_least_one: bool) -> list[bytes]:
-        """Frames of the first messages, none of which needs fragments; perhaps fewer than there could be."""
-        messages = self.unsent
-        both = BUNDLE_BYTES + 2 * LENGTH_BYTES + sum(map(len, messages[:2]))
-        if len(messages) > 1 and both <= self.path.max_frame_bytes:
-            return self._take_bundle(room, at_least_one)
-        return self._take_alone(most, room, at_least_one)
-
     def _take_alone(self, most: int, room: int, at_least_one: bool) -> list[bytes]:
         """One frame for each of the first messages, as far as none can share one with the next."""
-        largest, messages = self.path.max_frame_bytes, self.unsent
-        most = min(most, room // (HEADER_BYTES + len(messages[0])) + 1)
-        window = messages[: most + 1]
+        messages = self.unsent
+        most = max(min(most, room // (HEADER_BYTES + len(messages[0]))), at_least_one)
+        if self._length == _MIXED:
+            return self._take_alone_unequal(most, room)
+        window = messages[:most]
+        frames = whole_frames(self.id, self._first, window)
+        self._sent(len(window), len(window) * self._length)
+        return frames
+
+    def _take_alone_unequal(self, most: int, room: int) -> list[bytes]:
+        largest = self.path.max_frame_bytes
+        window = self.unsent[: most + 1]
         sizes = list(map(len, window))
-        many = min(most, len(window))
-        least = largest - BUNDLE_BYTES - 2 * LENGTH_BYTES
-        if 2 * min(sizes) <= least:
-            many = min(many, _first(map(le, map(add, sizes, sizes[1:]), repeat(least)), many))
-        if max(sizes) > largest - HEADER_BYTES:
-            many = min(many, _first(map(gt, sizes, repeat(largest - HEADER_BYTES)), many))
-        size = sum(sizes[:many])
-        if size + many * HEADER_BYTES > room:
-            ends = list(accumulate(map(add, sizes, repeat(HEADER_BYTES))))
-            many = max(bisect_right(ends, room, 0, many), at_least_one)
-            size = sum(sizes[:many])
-        frames = whole_frames(self.id, self._next_sequence - len(messages), window[:many])
-        self._sent(many, size)
+        least, most_alone = largest - BUNDLE_BYTES - 2 * LENGTH_BYTES, largest - HEADER_BYTES
+        many = min(most, len(window), _first(map(le, map(add, sizes, sizes[1:]), repeat(least)), most))
+        many = min(many, _first(map(gt, sizes, repeat(most_alone)), many))
+        ends = list(accumulate(map(add, sizes, repeat(HEADER_BYTES))))
+        many = max(bisect_right(ends, room, 0, many), 1 if most else 0)
+        frames = whole_frames(self.id, self._first, window[:many])
+        self._sent(many, sum(sizes[:many]))
         return frames
 
     def _take_bundle(self, room: int, at_least_one: bool) -> list[bytes]:
@@ -236,14 +257,29 @@ class StreamChannel(SendsOne, ChannelBase):
         size = ends[many - 1]
         if BUNDLE_BYTES + size > room and not at_least_one:
             return []
-        frame = bundle(self.id, self._next_sequence - len(messages), window[:many], sizes[:many])
+        frame = bundle(self.id, self._first, window[:many], sizes[:many])
         self._sent(many, size - many * LENGTH_BYTES)
         return [frame]
+
+    def _take_equal_bundles(self, most: int, room: int, at_least_one: bool) -> list[bytes]:
+        """Frames for as many messages as fit each; all that wait have the same length."""
+        waiting, each = len(self.unsent), self._length + LENGTH_BYTES
+        share = min((self.path.max_frame_bytes - BUNDLE_BYTES) // each, STREAM_BUNDLE_MESSAGES, waiting)
+        many = max(min(most, room // (BUNDLE_BYTES + share * each), waiting // share), at_least_one)
+        frames = equal_bundles(self.id, self._first, self.unsent, share, many)
+        self._sent(share * many, share * many * self._length)
+        return frames
+
+    @property
+    def _first(self) -> int:
+        """Sequence of the first message in the queue, unless some of its fragments have left."""
+        return self._next_sequence - len(self.unsent)
 
     def _sent(self, messages: int, size: int) -> None:
         del self.unsent[:messages]
         self._queued_bytes -= size + messages * MESSAGE_OVERHEAD_BYTES
         self.counters.sent += messages
+        self._offer_room()
 
     # --- in -------------------------------------------------------------------------------------
 
@@ -265,18 +301,26 @@ class StreamChannel(SendsOne, ChannelBase):
         if message is not None:
             self._deliver(sequence, (message,), len(message))
 
-    def receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
-        run = count_whole(self.id, frames)
+    def _receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
+        first, run = count_whole(self.id, frames)
         if run < 2:
             self._receive_untrusted(frames[0], now)
             return 1
-        if self._reassembly.take_run(first := sequence_of(frames[0]), run):
+        if self._reassembly.take_run(first, run):
             messages = bodies(frames[:run])
             self._deliver(first, messages, sum(map(len, messages)))
         else:
             for frame in frames[:run]:
                 self._receive_untrusted(frame, now)
         return run
+
+    def _bundles_untrusted(self, frames: Sequence[bytes], now: float) -> int:
+        head = frames[0][:2]
+        for place, frame in enumerate(frames):
+            if frame[:2] != head:
+                return place
+            self._bundle_untrusted(frame, now)
+        return len(frames)
 
     def _bundle_untrusted(self, frame: bytes, now: float) -> None:  # noqa: ARG002
         first, messages, size = unbundle_untrusted(frame)
@@ -317,7 +361,10 @@ class StreamChannel(SendsOne, ChannelBase):
         self._unread_bytes = 0
         return events
 
-    TAKES_RUNS: ClassVar = True
+    RUNS: ClassVar = {
+        int(InnerType.CHANNEL): _receive_run_untrusted,
+        int(InnerType.STREAM_BUNDLE): _bundles_untrusted,
+    }
     RECEIVERS: ClassVar = {
         int(InnerType.CHANNEL): _receive_untrusted,
         int(InnerType.STREAM_BUNDLE): _bundle_untrusted,

@@ -1,10 +1,10 @@
 """The bytes of `stream` frames, both ways: many at once, by loops that run in C (specs/3-channels.md, 3.5)."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate, compress, count, repeat
-from operator import concat, itemgetter, ne
+from itertools import accumulate, repeat
+from operator import concat, itemgetter
 from typing import Final, NamedTuple, cast
 
 from protocols.channels.base import LAST_SEQUENCE
@@ -19,6 +19,9 @@ HEADER_BYTES: Final = HEADER.size
 _BUNDLE: Final = derive_struct(STREAM_BUNDLE_HEADER)
 BUNDLE_BYTES: Final = _BUNDLE.size
 LENGTH_BYTES: Final = 2
+_WHOLE: Final = struct.Struct(">4sI4s")
+"""A header, of which only the sequence changes."""
+_ONLY_FRAGMENT: Final = struct.pack(">HH", 0, 1)
 _CHANNEL: Final = int(InnerType.CHANNEL)
 _STREAM_BUNDLE: Final = int(InnerType.STREAM_BUNDLE)
 _body: Final = itemgetter(slice(HEADER_BYTES, None))
@@ -28,11 +31,15 @@ _join: Final = cast("Callable[[bytes, bytes | memoryview], bytes]", concat)
 # --- out ------------------------------------------------------------------------------------------
 
 
+def _whole_headers(channel: ChannelId, sequences: range) -> Iterator[bytes]:
+    """Headers of messages of one fragment."""
+    header: bytes = HEADER.pack(_CHANNEL, channel, 0, 0, 0, 1)
+    return map(_WHOLE.pack, repeat(header[:4]), sequences, repeat(_ONLY_FRAGMENT))
+
+
 def whole_frames(channel: ChannelId, first: int, messages: Sequence[bytes]) -> list[bytes]:
     """One frame for each message; their sequences follow each other."""
-    sequences = range(first, first + len(messages))
-    headers = map(HEADER.pack, repeat(_CHANNEL), repeat(channel), repeat(0), sequences, repeat(0), repeat(1))
-    return list(map(_join, headers, messages))
+    return list(map(_join, _whole_headers(channel, range(first, first + len(messages))), messages))
 
 
 def fragments(channel: ChannelId, sequence: int, data: bytes, length: int, indices: range) -> list[bytes]:
@@ -49,6 +56,15 @@ def bundle(channel: ChannelId, first: int, messages: Sequence[bytes], sizes: Seq
     """One frame for all messages (CH-43)."""
     head = _BUNDLE.pack(_STREAM_BUNDLE, channel, len(messages), first)
     return b"".join((head, _lengths(len(messages)).pack(*sizes), *messages))
+
+
+def equal_bundles(channel: ChannelId, first: int, messages: Sequence[bytes], share: int, frames: int) -> list[bytes]:
+    """So many frames, each for the same number of messages of the same length."""
+    lengths = len(messages[0]).to_bytes(LENGTH_BYTES, "big") * share
+    return [
+        b"".join((_BUNDLE.pack(_STREAM_BUNDLE, channel, share, first + at), lengths, *messages[at : at + share]))
+        for at in range(0, share * frames, share)
+    ]
 
 
 @lru_cache(maxsize=STREAM_BUNDLE_MESSAGES)
@@ -94,24 +110,14 @@ def _equal(messages: int, size: int) -> struct.Struct:
     return struct.Struct(f"{size}s" * messages)
 
 
-def count_whole(channel: ChannelId, frames: Sequence[bytes]) -> int:
-    """How many of the first frames are whole messages of consecutive sequences; what the first is, is its own matter.
-
-    0 also where one of all is shorter than a header.
-    """
-    try:
-        found = list(map(HEADER.unpack_from, frames))
-    except struct.error:
-        return 0
-    sequences = count(found[0][3])
-    expected = zip(repeat(_CHANNEL), repeat(channel), repeat(0), sequences, repeat(0), repeat(1))
-    return next(compress(count(), map(ne, found, expected)), len(found))
-
-
-def sequence_of(frame: bytes) -> int:
-    """The sequence of a frame that has a header."""
-    sequence: int = HEADER.unpack_from(frame)[3]
-    return sequence
+def count_whole(channel: ChannelId, frames: Sequence[bytes]) -> tuple[int, int]:
+    """The sequence of the first frame, and how many from it on are whole messages of consecutive sequences."""
+    if frames[0][8:HEADER_BYTES] != _ONLY_FRAGMENT or frames[1][8:HEADER_BYTES] != _ONLY_FRAGMENT:
+        return 0, 0
+    first: int = HEADER.unpack_from(frames[0])[3]
+    headers = _whole_headers(channel, range(first, min(first + len(frames), 2**32)))
+    fits = list(map(bytes.startswith, frames, headers))
+    return first, fits.index(False) if False in fits else len(fits)
 
 
 def bodies(frames: Sequence[bytes]) -> list[bytes]:
