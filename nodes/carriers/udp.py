@@ -46,6 +46,9 @@ longer may wait in it what is urgent. The system gives at most ``net.core.rmem_m
 _SEND_QUEUE_BYTES: Final = 128 * 1024
 """What waits here waits before every later message, however urgent: 0.2-0.3 s at 10 Mbit/s (1 MiB: 1-1.8 s). A fast
 network needs no more, as who sends has the rest ready."""
+_SMALL_BYTES: Final = 600
+_ASK_AGAIN: Final = 8
+"""In a conversation, every so often a second datagram is asked for: perhaps it is none any more."""
 _ADDRESSES: Final = 4_096
 _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_487}
 # linux/in.h and linux/in6.h; Python 3.11 has no names for them. PROBE: never fragment, and trust no cached path MTU.
@@ -69,8 +72,8 @@ class UdpCarrier:
         self._addresses: dict[SockAddr, Address] = {}
         self._sockaddrs: dict[Address, SockAddr] = {}
         self._last: tuple[Address | None, SockAddr] = (None, ("", 0))
-        self._single = False
-        """The last readiness brought one datagram."""
+        self._singles = 0
+        """How many times in a row one small datagram was all that had come: a conversation."""
         self.max_datagram_bytes: Final = _MAX_PAYLOAD[self._family]
         """The most that a datagram can carry."""
         self.lost: int = 0
@@ -153,13 +156,14 @@ class UdpCarrier:
             if count:
                 pieces.append((count, length, peer))
                 start += count
-            if self._single and count == length:  # a conversation: asking in vain costs more than waiting anew
+            if self._singles % _ASK_AGAIN and count == length:  # asking in vain costs more than waiting anew
                 self._more = False
                 break
-        self._single = len(pieces) == 1 and pieces[0][0] == pieces[0][1]
-        if self._single:
+        if len(pieces) == 1 and pieces[0][1] == pieces[0][0] <= _SMALL_BYTES:
+            self._singles += 1
             count, length, peer = pieces[0]
             return [Train(view[:count], length, self._address_of(peer))]
+        self._singles = 0
         return system.joined(view, pieces, self._address_of)
 
     def _receive_piece(self, room: memoryview) -> Piece:
