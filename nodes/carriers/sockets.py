@@ -1,7 +1,6 @@
 """What UDP and TCP share: names to addresses, and one clear line when a socket says no."""
 
 import errno
-import mmap
 import socket
 from typing import Final
 
@@ -54,11 +53,6 @@ def to_sockaddr(address: Address, family: socket.AddressFamily) -> SockAddr:
         return socket.inet_ntop(socket.AF_INET6, address.host), address.port, 0, address.scope
     host = socket.inet_ntop(socket.AF_INET, address.host)
     return (host, address.port) if family == socket.AF_INET else (f"::ffff:{host}", address.port, 0, 0)
-
-
-def receive_buffer(size_bytes: int) -> memoryview:
-    """Return zeros to receive into: memory that the system gives page by page, when it is first written to."""
-    return memoryview(mmap.mmap(-1, size_bytes, access=mmap.ACCESS_COPY))
 
 
 def wake(sock: socket.socket) -> None:

@@ -9,13 +9,15 @@ from typing import Final, Self
 
 import trio
 
-from nodes.carriers.sockets import CLOSED, close, receive_buffer, resolve, socket_error, to_address, wake
+from nodes.carriers.sockets import CLOSED, close, resolve, socket_error, to_address, wake
 from nodes.config.endpoint import Endpoint
 from nodes.ports import Interrupted
 from protocols.guards.address import Address
 from protocols.link.train import Bytes, Train, one
 
 _RECEIVE_BYTES: Final = 256 * 1024
+_QUIET_BYTES: Final = 16 * 1024
+"""The buffer of a stream that has little to say."""
 _BACKLOG: Final = 64
 _LAST_READS: Final = 16
 _MAX_PARTS: Final = 1_024
@@ -30,8 +32,8 @@ _log: Final = logging.getLogger(__name__)
 class TcpCarrier:
     """One stream (port ``Carrier``), on a raw non-blocking socket.
 
-    One read fills a buffer, of memory that the system gives when it is first written to; one write gathers what stands
-    in many. A stream that breaks shows in ``receive``, which is where its owner waits.
+    One read fills a buffer, which grows when that has been too small; one write gathers what stands in many. A stream
+    that breaks shows in ``receive``, which is where its owner waits.
     """
 
     datagram = False
@@ -40,8 +42,9 @@ class TcpCarrier:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
-        self._buffer = receive_buffer(_RECEIVE_BYTES)
+        self._buffer = memoryview(bytearray(_QUIET_BYTES))
         self._more = False
+        """There may be more to read, so that there is no need to wait."""
         self._broken = False
         self._closed = False
         self._interrupted = False
@@ -57,6 +60,8 @@ class TcpCarrier:
     async def receive(self) -> Sequence[Train]:
         """Return what has arrived; nothing at the end of the stream."""
         self._interrupted = False
+        if self._more and len(self._buffer) < _RECEIVE_BYTES:  # measured faster than memory that is given page by page
+            self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
         while not self._closed:
             with suppress(trio.ClosedResourceError):  # woken by us
                 if self._more:
@@ -72,7 +77,7 @@ class TcpCarrier:
                     break
                 return ()
             else:
-                self._more = count == _RECEIVE_BYTES
+                self._more = count == len(self._buffer)
                 return (one(self._buffer[:count], None),) if count else ()
             if self._interrupted:
                 raise Interrupted

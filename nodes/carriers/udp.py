@@ -10,6 +10,7 @@ is refused by the kernel, counted, and lost like any other. What the kernel has 
 for path MTU discovery of the link to find out, which nobody can mislead (RFC 8899).
 """
 
+import mmap
 import socket
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,6 @@ from nodes.carriers.sockets import (
     CLOSED,
     SockAddr,
     close,
-    receive_buffer,
     resolve,
     socket_error,
     to_address,
@@ -40,15 +40,15 @@ _BUFFER_BYTES: Final = 4 * 65_536
 _MAX_READ: Final = 65_536
 _MAX_READS: Final = 64
 """What one ``receive`` takes: bounds how long others wait."""
+_LONE: Final = 8
+"""After a datagram that came alone, only one ``receive`` in so many looks whether another one stands behind it: in a
+conversation, asking in vain costs more than waiting anew; in a flood of small ones, it is the other way round."""
 _RECEIVE_QUEUE_BYTES: Final = 2 << 20
 """Room for what arrives while others have the processor: 1,800 datagrams of 1,244 bytes, or 64 trains. The more, the
 longer may wait in it what is urgent. The system gives at most ``net.core.rmem_max``."""
 _SEND_QUEUE_BYTES: Final = 128 * 1024
 """What waits here waits before every later message, however urgent: 0.2-0.3 s at 10 Mbit/s (1 MiB: 1-1.8 s). A fast
 network needs no more, as who sends has the rest ready."""
-_SMALL_BYTES: Final = 600
-_ASK_AGAIN: Final = 8
-"""In a conversation, every so often a second datagram is asked for: perhaps it is none any more."""
 _ADDRESSES: Final = 4_096
 _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_487}
 # linux/in.h and linux/in6.h; Python 3.11 has no names for them. PROBE: never fragment, and trust no cached path MTU.
@@ -65,15 +65,16 @@ class UdpCarrier:
         self._family = socket.AddressFamily(sock.family)
         self._sends_trains = Offload.SEND in offload & system.available()
         self._receives_trains = Offload.RECEIVE in offload & system.available() and system.receives_trains(sock)
-        self._buffer = receive_buffer(_BUFFER_BYTES)
+        self._buffer = memoryview(mmap.mmap(-1, _BUFFER_BYTES, access=mmap.ACCESS_COPY))
         self._more = False
+        """There may be more to read, so that there is no need to wait."""
+        self._lone = 0
+        """Datagrams in a row that came alone."""
         self._closed = False
         self._interrupted = False
         self._addresses: dict[SockAddr, Address] = {}
         self._sockaddrs: dict[Address, SockAddr] = {}
         self._last: tuple[Address | None, SockAddr] = (None, ("", 0))
-        self._singles = 0
-        """How many times in a row one small datagram was all that had come: a conversation."""
         self.max_datagram_bytes: Final = _MAX_PAYLOAD[self._family]
         """The most that a datagram can carry."""
         self.lost: int = 0
@@ -123,13 +124,11 @@ class UdpCarrier:
         """Return the datagrams that are there, at least one; waits for the first."""
         self._interrupted = False
         while not self._closed:
-            try:  # not contextlib.suppress, which costs as much as opening the datagram
+            with suppress(trio.ClosedResourceError):  # woken by us
                 if self._more:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(self._socket)
-            except trio.ClosedResourceError:  # woken by us
-                pass
             if trains := self._receive_now():
                 return trains
             if self._interrupted:
@@ -140,6 +139,7 @@ class UdpCarrier:
     def _receive_now(self) -> list[Train]:
         pieces: list[Piece] = []
         view, start = self._buffer, 0
+        converses = self._lone % _LONE > 0
         self._more = True
         for _ in range(_MAX_READS):
             if start > _BUFFER_BYTES - _MAX_READ:
@@ -156,15 +156,15 @@ class UdpCarrier:
             if count:
                 pieces.append((count, length, peer))
                 start += count
-            if self._singles % _ASK_AGAIN and count == length:  # asking in vain costs more than waiting anew
+            if converses and count == length:
                 self._more = False
                 break
-        if len(pieces) == 1 and pieces[0][1] == pieces[0][0] <= _SMALL_BYTES:
-            self._singles += 1
-            count, length, peer = pieces[0]
-            return [Train(view[:count], length, self._address_of(peer))]
-        self._singles = 0
-        return system.joined(view, pieces, self._address_of)
+        if len(pieces) != 1 or pieces[0][0] != pieces[0][1]:
+            self._lone = 0
+            return system.joined(view, pieces, self._address_of)
+        self._lone += 1
+        count, length, peer = pieces[0]
+        return [Train(view[:count], length, self._address_of(peer))]
 
     def _receive_piece(self, room: memoryview) -> Piece:
         if not self._receives_trains:
@@ -192,49 +192,59 @@ class UdpCarrier:
         for number, (data, segment_bytes, address) in enumerate(trains):
             if address is None or self._closed:
                 continue
-            sent = self._send_train(data, segment_bytes, self._sockaddr_of(address))
+            peer = self._sockaddr_of(address)
+            sent = (
+                self._send_train(data, segment_bytes, peer) if len(data) > segment_bytes else self._send_one(data, peer)
+            )
             if sent < len(data):
                 return (Train(memoryview(data)[sent:], segment_bytes, address), *trains[number + 1 :])
         return ()
 
+    def _send_one(self, data: Bytes, peer: SockAddr) -> int:
+        """Send a datagram; return its length, or 0 while there is no room."""
+        try:
+            self._socket.sendto(data, peer)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.lost += 1
+        return len(data)
+
     def _send_train(self, data: Bytes, segment_bytes: int, peer: SockAddr) -> int:
         """Send a train; return how much of it has gone, or is lost."""
-        total = len(data)
-        step = segment_bytes
+        view, total, step = memoryview(data), len(data), segment_bytes
         if self._sends_trains:
             step *= max(1, min(MAX_SEGMENTS, self.max_datagram_bytes // segment_bytes))
-        view = data if total <= step else memoryview(data)
-        for start in range(0, total, step):
-            part = view if total <= step else view[start : start + step]
-            try:
-                if len(part) <= segment_bytes:
-                    self._socket.sendto(part, peer)
-                else:
-                    self._socket.sendmsg((part,), system.segment_control(segment_bytes), 0, peer)
-            except BlockingIOError:
-                return start
-            except OSError as error:
-                if len(part) > segment_bytes and error.errno in REFUSALS:
-                    sent = self._send_singly(part, segment_bytes, peer)
-                    if sent < len(part):
-                        return start + sent
-                else:
-                    self.lost += -(-len(part) // segment_bytes)
+        for at in range(0, total, step):
+            part = view[at : at + step]
+            size = len(part)
+            sent = self._send_one(part, peer) if size <= segment_bytes else self._send_cut(part, segment_bytes, peer)
+            if sent < size:
+                return at + sent
         return total
 
-    def _send_singly(self, data: Bytes, segment_bytes: int, peer: SockAddr) -> int:
-        """Send a train that was refused as such. If its datagrams pass, it is the system that cannot cut them."""
-        lost = self.lost
-        self._sends_trains = False
-        view = memoryview(data)
-        sent = self._send_train(view[:segment_bytes], segment_bytes, peer)
-        if sent and self.lost == lost:
-            return sent + self._send_train(view[sent:], segment_bytes, peer)
-        self._sends_trains = True
-        if not sent:
+    def _send_cut(self, data: memoryview, segment_bytes: int, peer: SockAddr) -> int:
+        """Send what one call takes; return how much has gone, or is lost."""
+        try:
+            self._socket.sendmsg((data,), system.segment_control(segment_bytes), 0, peer)
+        except BlockingIOError:
             return 0
-        self.lost += -(-len(data) // segment_bytes) - 1  # too large for the path, whoever cuts them
+        except OSError as error:
+            if error.errno in REFUSALS:
+                return self._send_refused(data, segment_bytes, peer)
+            self.lost += -(-len(data) // segment_bytes)
         return len(data)
+
+    def _send_refused(self, data: memoryview, segment_bytes: int, peer: SockAddr) -> int:
+        """Send one by one what was refused as a train. If they pass, it is the system that cannot cut them."""
+        lost = self.lost
+        if not self._send_one(data[:segment_bytes], peer):
+            return 0  # not known yet
+        if self.lost > lost:  # too large for the path, whoever cuts them
+            self.lost += -(-len(data) // segment_bytes) - 1
+            return len(data)
+        self._sends_trains = False
+        return segment_bytes + self._send_train(data[segment_bytes:], segment_bytes, peer)
 
     def _sockaddr_of(self, address: Address) -> SockAddr:
         last, peer = self._last

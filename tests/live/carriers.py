@@ -27,13 +27,10 @@ def datagrams_of(trains: Sequence[Train]) -> list[Datagram]:
 
 
 async def gather(carrier: Carrier, count: int) -> list[Datagram]:
-    """Receive that many datagrams, or what has come when nothing follows for a while."""
+    """Receive that many datagrams, or a few more."""
     found: list[Datagram] = []
     while len(found) < count:
-        with trio.move_on_after(1) as scope:
-            found += datagrams_of(await carrier.receive())
-        if scope.cancelled_caught:
-            break
+        found += datagrams_of(await carrier.receive())
     return found
 
 

@@ -54,6 +54,7 @@ async def test_many_parts_arrive_as_one_stream(gathers: bool, monkeypatch: pytes
 
 async def test_more_than_a_buffer_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read after read without waiting, each fair to others; then waiting again."""
+    monkeypatch.setattr(tcp, "_QUIET_BYTES", 1_000)
     monkeypatch.setattr(tcp, "_RECEIVE_BYTES", 10_000)
     ours, theirs = await streams()
     thing = pattern(500_000)
@@ -70,6 +71,7 @@ async def test_more_than_a_buffer_holds(monkeypatch: pytest.MonkeyPatch) -> None
                 sizes.append(len(train.data))
                 train.data[:] = bytes(sizes[-1])  # it may be written into
         assert found == thing
+        assert sizes[0] == 1_000
         assert max(sizes) == 10_000
         await ours.send([one(bytes(10_000), None)])
         assert await read(theirs, 10_000) == bytes(10_000)
