@@ -40,15 +40,15 @@ _BUFFER_BYTES: Final = 4 * 65_536
 _MAX_READ: Final = 65_536
 _MAX_READS: Final = 64
 """What one ``receive`` takes: bounds how long others wait."""
-_LONE: Final = 8
-"""After a datagram that came alone, only one ``receive`` in so many looks whether another one stands behind it: in a
-conversation, asking in vain costs more than waiting anew; in a flood of small ones, it is the other way round."""
 _RECEIVE_QUEUE_BYTES: Final = 2 << 20
 """Room for what arrives while others have the processor: 1,800 datagrams of 1,244 bytes, or 64 trains. The more, the
 longer may wait in it what is urgent. The system gives at most ``net.core.rmem_max``."""
 _SEND_QUEUE_BYTES: Final = 128 * 1024
 """What waits here waits before every later message, however urgent: 0.2-0.3 s at 10 Mbit/s (1 MiB: 1-1.8 s). A fast
 network needs no more, as who sends has the rest ready."""
+_SMALL_BYTES: Final = 600
+_ASK_AGAIN: Final = 8
+"""In a conversation, every so often a second datagram is asked for: perhaps it is none any more."""
 _ADDRESSES: Final = 4_096
 _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_487}
 # linux/in.h and linux/in6.h; Python 3.11 has no names for them. PROBE: never fragment, and trust no cached path MTU.
@@ -68,8 +68,8 @@ class UdpCarrier:
         self._buffer = memoryview(mmap.mmap(-1, _BUFFER_BYTES, access=mmap.ACCESS_COPY))
         self._more = False
         """There may be more to read, so that there is no need to wait."""
-        self._lone = 0
-        """Datagrams in a row that came alone."""
+        self._singles = 0
+        """How many times in a row one small datagram was all that had come: a conversation."""
         self._closed = False
         self._interrupted = False
         self._addresses: dict[SockAddr, Address] = {}
@@ -124,11 +124,13 @@ class UdpCarrier:
         """Return the datagrams that are there, at least one; waits for the first."""
         self._interrupted = False
         while not self._closed:
-            with suppress(trio.ClosedResourceError):  # woken by us
+            try:  # not contextlib.suppress, which costs as much as opening the datagram
                 if self._more:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(self._socket)
+            except trio.ClosedResourceError:  # woken by us
+                pass
             if trains := self._receive_now():
                 return trains
             if self._interrupted:
@@ -139,7 +141,7 @@ class UdpCarrier:
     def _receive_now(self) -> list[Train]:
         pieces: list[Piece] = []
         view, start = self._buffer, 0
-        converses = self._lone % _LONE > 0
+        converses = self._singles % _ASK_AGAIN > 0
         self._more = True
         for _ in range(_MAX_READS):
             if start > _BUFFER_BYTES - _MAX_READ:
@@ -156,15 +158,15 @@ class UdpCarrier:
             if count:
                 pieces.append((count, length, peer))
                 start += count
-            if converses and count == length:
+            if converses and count == length:  # asking in vain costs more than waiting anew
                 self._more = False
                 break
-        if len(pieces) != 1 or pieces[0][0] != pieces[0][1]:
-            self._lone = 0
-            return system.joined(view, pieces, self._address_of)
-        self._lone += 1
-        count, length, peer = pieces[0]
-        return [Train(view[:count], length, self._address_of(peer))]
+        if len(pieces) == 1 and pieces[0][1] == pieces[0][0] <= _SMALL_BYTES:
+            self._singles += 1
+            count, length, peer = pieces[0]
+            return [Train(view[:count], length, self._address_of(peer))]
+        self._singles = 0
+        return system.joined(view, pieces, self._address_of)
 
     def _receive_piece(self, room: memoryview) -> Piece:
         if not self._receives_trains:
