@@ -37,7 +37,7 @@ from protocols.events import (
     StreamReceived,
 )
 from protocols.guards.address import Address
-from protocols.link import batch
+from protocols.link import batch, pulse
 from protocols.link.batch import Lane, Lanes
 from protocols.link.config import LinkConfig
 from protocols.link.liveness import Liveness
@@ -452,7 +452,7 @@ class Connection:
             return self._channels.next_frame(now)
         probe = mtu.next_probe(now)
         if probe is not None:
-            return codec.build(inner.PROBE, inner.Probe(probe.id, bytes(probe.size - SCOUT_BYTES)))
+            return pulse.PROBE.build(probe.id, probe.size - SCOUT_BYTES)
         frame = self._channels.next_frame(now)
         if frame is not None:
             mtu.sent(len(frame) + OVERHEAD_BYTES)
@@ -556,25 +556,23 @@ class Connection:
         handler(self, frame, address, now)
 
     def _on_ping(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
-        ping = codec.parse_untrusted(inner.PING, frame)
-        self._queue(codec.build(inner.PONG, inner.Pong(ping.id)))
+        self._queue(pulse.PONG.build(pulse.PING.id_untrusted(frame)))
         self._discover(now)
 
     def _on_pong(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
-        rtt_s = self._liveness.round_trip_s(codec.parse_untrusted(inner.PONG, frame).id, now)
+        rtt_s = self._liveness.round_trip_s(pulse.PONG.id_untrusted(frame), now)
         if rtt_s is not None:
             self._channels.rtt_sample(rtt_s, now)
         self._discover(now)
 
     def _on_probe(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
-        probe = codec.parse_untrusted(inner.PROBE, frame)
-        self._queue(codec.build(inner.PROBE_ACK, inner.ProbeAck(probe.id)))
+        self._queue(pulse.PROBE_ACK.build(pulse.PROBE.id_untrusted(frame)))
 
     def _on_probe_ack(self, frame: bytes, address: Address | None, now: float) -> None:  # noqa: ARG002
-        ack = codec.parse_untrusted(inner.PROBE_ACK, frame)
+        probe_id = pulse.PROBE_ACK.id_untrusted(frame)
         if self._mtu is None:
             return
-        rtt_s = self._mtu.on_ack(ack.id, now)
+        rtt_s = self._mtu.on_ack(probe_id, now)
         if rtt_s is not None:
             self._channels.rtt_sample(rtt_s, now)
         self._fit()

@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from protocols import codec
+from protocols.link import pulse
 from protocols.link.config import LinkConfig
-from specs import inner
 
 _MAX_OUTSTANDING: Final = 16
 
@@ -40,7 +39,7 @@ class Liveness:
         if len(self._outstanding) >= _MAX_OUTSTANDING:
             del self._outstanding[0]
         self._outstanding.append((self._id, now))
-        return codec.build(inner.PING, inner.Ping(self._id))
+        return pulse.PING.build(self._id)
 
     def round_trip_s(self, pong_id: int, now: float) -> float | None:
         """Return the round trip that a PONG completes; None for one that was not waited for."""
