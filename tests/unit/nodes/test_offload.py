@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nodes.carriers import offload
@@ -43,6 +43,7 @@ def pieces(draw: st.DrawFn) -> list[Piece]:
 
 
 @given(pieces())
+@example([(193, 3, A)])  # what is left beyond 64 segments may be a short one alone
 def test_trains_hold_what_arrived(found: list[Piece]) -> None:
     data = bytes(number % 251 for number in range(sum(count for count, _, _ in found)))
     wanted: Datagrams = []
@@ -53,8 +54,9 @@ def test_trains_hold_what_arrived(found: list[Piece]) -> None:
     trains = joined(memoryview(data), found, to_address)
     assert datagrams_of(trains) == wanted
     for train in trains:
-        assert 0 < train.segment_bytes <= len(train.data) <= MAX_TRAIN_BYTES
-        assert train.segments <= MAX_SEGMENTS
+        assert train.segment_bytes > 0
+        assert len(train.data) <= MAX_TRAIN_BYTES
+        assert 1 <= train.segments <= MAX_SEGMENTS
 
 
 @pytest.mark.parametrize(
