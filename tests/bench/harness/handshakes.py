@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import perf_counter
 
-from protocols.crypto.keys import SystemKeySource
+from protocols.crypto.agreements import StaticAgreements
+from protocols.crypto.keys import StaticKey, SystemKeySource
 from protocols.crypto.suites import Suite
 from protocols.link.config import LinkConfig
 from protocols.link.handshake import noise_protocol
@@ -17,24 +18,42 @@ from tests.bench.harness.repeat import repeat
 
 
 def noise_handshakes(suite: Suite) -> Side:
-    """``IKpsk2`` or ``IKhfs+psk2``, as a link runs it: key objects and the parsed name are there, the rest is new."""
+    """``IKpsk2`` or ``IKhfs+psk2``, as links of two nodes that know each other run it.
+
+    The key objects and the parsed name are there, and so is what the static keys agree on, after the first time.
+    """
 
     def prepare() -> Callable[[], object]:
         protocol = noise_protocol(suite, HandshakeKind.SESSION)
         source = SystemKeySource()
         mine, theirs = source.dh_key(suite.dh), source.dh_key(suite.dh)
         public, psks = theirs.public, {2: PAIR_SECRET}
+        ours, others = StaticAgreements(), StaticAgreements()
 
         def step() -> object:
-            first = HandshakeState(protocol, initiator=True, key_source=source, s=mine, rs=public, psks=psks)
-            second = HandshakeState(protocol, initiator=False, key_source=source, s=theirs, psks=psks)
-            second.read_message(first.write_message())
+            first = HandshakeState(
+                protocol, initiator=True, key_source=source, s=mine, rs=public, psks=psks, agreements=ours
+            )
+            second = HandshakeState(
+                protocol, initiator=False, key_source=source, s=theirs, psks=psks, agreements=others
+            )
+            message = first.write_message()
+            _keep(ours, first, mine)
+            second.read_message(message)
+            _keep(others, second, theirs)
             first.read_message(second.write_message())
             return first.split(), second.split()
 
         return step
 
     return repeat(prepare)
+
+
+def _keep(agreements: StaticAgreements, state: HandshakeState, own: StaticKey) -> None:
+    """As a link does once its node knows the peer."""
+    secret, peer = state.static_agreement, state.remote_static
+    if secret is not None and peer is not None:
+        agreements.keep(own.public, peer, secret, key_id=peer[:16], mark=agreements.mark)
 
 
 def link_handshakes(suite: Suite, base: LinkConfig = OPEN) -> Side:
