@@ -7,7 +7,7 @@ from tests.bench.peers import streams
 
 CASE = Case(
     name="handshake-hybrid-vs-trio-tls",
-    what="connect over TCP with P256+MLKEM768 until both ends have the link, and its end; TCP connections included",
+    what="connect over TCP with P256+MLKEM768 until both ends have the link; TCP connections included",
     unit="handshakes/s",
     ours=link_handshakes(SUITES[1]),
     peer=streams.tls_handshakes(),

@@ -57,33 +57,41 @@ def _keep(agreements: StaticAgreements, state: HandshakeState, own: StaticKey) -
 
 
 def link_handshakes(suite: Suite, base: LinkConfig = OPEN) -> Side:
-    """``connect`` over TCP until both ends have the link; making and ending the connection included."""
+    """``connect`` over TCP until both ends have the link."""
 
     @asynccontextmanager
     async def side() -> AsyncGenerator[Measure]:
         async with paired(replace(base, suites=(suite,))) as nodes:
             where = await nodes.drone.listen(LOOPBACK, "tcp")
 
-            async def once() -> None:
+            async def make() -> Unmake:
                 link = await nodes.rc.connect(nodes.drone_id, where, "tcp")
                 other = await nodes.drone.next_link()
-                await link.close()
-                await other.wait_down()
 
-            yield per_second(once)
+                async def unmake() -> None:
+                    await link.close()
+                    await other.wait_down()
+
+                return unmake
+
+            yield made_per_second(make)
 
     return side
 
 
-def per_second(once: Callable[[], Awaitable[None]]) -> Measure:
-    """How often something is done in a second, one after the other."""
+Unmake = Callable[[], Awaitable[None]]
+
+
+def made_per_second(make: Callable[[], Awaitable[Unmake]]) -> Measure:
+    """How many connections are made in a second, one after the other; their ends are waited for, and not counted."""
 
     async def measure(seconds: float) -> Reading:
-        done = 0
-        start = perf_counter()
-        while (now := perf_counter()) < start + seconds or not done:
-            await once()
-            done += 1
-        return Reading(done / (now - start))
+        times: list[float] = []
+        end = perf_counter() + seconds
+        while (start := perf_counter()) < end or not times:
+            unmake = await make()
+            times.append(perf_counter() - start)
+            await unmake()
+        return Reading(len(times) / sum(times))
 
     return measure

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import trio
 
-from tests.bench.harness.handshakes import per_second
+from tests.bench.harness.handshakes import Unmake, made_per_second
 from tests.bench.harness.meter import Meter
 from tests.bench.harness.model import Measure, Reading, Side
 from tests.bench.harness.payload import messages
@@ -106,13 +106,18 @@ def tls_handshakes() -> Side:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]
 
-        async def once() -> None:
-            one = await trio.open_tcp_stream("127.0.0.1", port)
-            other = await listener.accept()
-            async with one, other:
-                await _shake(*_tls((one, other), client, server))
+        async def make() -> Unmake:
+            pair = await trio.open_tcp_stream("127.0.0.1", port), await listener.accept()
+            ends = _tls(pair, client, server)
+            await _shake(*ends)
+
+            async def unmake() -> None:
+                for end in ends:
+                    await end.aclose()
+
+            return unmake
 
         async with listener:
-            yield per_second(once)
+            yield made_per_second(make)
 
     return side
