@@ -175,8 +175,8 @@ class BulkSender(SendsOne):
         while len(frames) < limit_frames and self.unsent:
             more = self._chunks(now, limit_frames - len(frames), limit_bytes)
             if not more:
-                if frames and limit_bytes < self._path.max_frame_bytes:
-                    break
+                if frames and (limit_bytes < self._path.max_frame_bytes or not self.ready(now)):
+                    break  # before a ``take`` that gives nothing: it would change the turns
                 frame = self.take(now)
                 if frame is None:
                     break

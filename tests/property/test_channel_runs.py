@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from random import Random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,9 @@ from protocols.errors import LocalError, PeerError
 from protocols.events import (
     AcceptBulk,
     BulkChunkReceived,
+    BulkEnded,
+    BulkOffered,
+    BulkReceived,
     BulkStatus,
     ChannelEvent,
     EndBulk,
@@ -78,12 +82,23 @@ def offers(size: int) -> Step:
     return sends(OfferBulk(ChannelId.LOG, "x", DATA[:size], hashlib.sha256(DATA[:size]).digest()))
 
 
+def begins(size: int, window: int) -> Step:
+    """A transfer whose receiver says at once how much he takes."""
+
+    def step(channels: Channels, now: float) -> None:
+        offer_it = OfferBulk(ChannelId.LOG, "x", DATA[:size], hashlib.sha256(DATA[:size]).digest())
+        number = channels.send(offer_it, now)
+        give(channels, accept(number), bulk_ack(number, 0, 0, window), now=now)
+
+    return step
+
+
 def accepts(number: int) -> Step:
     return hears(accept(FIRST_TRANSFER + number))
 
 
-def acknowledges(number: int, upto: int, window: int) -> Step:
-    return hears(bulk_ack(FIRST_TRANSFER + number, 0, upto, upto + window))
+def acknowledges(number: int, largest: int, upto: int, window: int) -> Step:
+    return hears(bulk_ack(FIRST_TRANSFER + number, largest, upto, upto + window))
 
 
 def refuses(number: int) -> Step:
@@ -117,10 +132,12 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(SendCommand, st.just(ChannelId.COMMAND), sizes.map(bytes)).map(sends),
     st.builds(SendState, st.just(ChannelId.TELEMETRY), st.integers(0, 3), st.just(b"value")).map(sends),
     st.builds(offers, st.sampled_from((3_000, 200_000))),
+    st.builds(begins, st.sampled_from((3_000, 200_000)), st.sampled_from((1_000, 30_000, 4_000_000))),
     st.builds(accepts, st.integers(0, 2)),
     st.builds(
         acknowledges,
         st.integers(0, 2),
+        st.integers(0, 12),
         st.sampled_from((0, 1_152, 11_520)),
         st.sampled_from((0, 1_000, 30_000, 4_000_000)),
     ),
@@ -151,8 +168,9 @@ def test_frames_in_runs_are_those_of_one_by_one(script: list[Step | tuple[int, i
                 break
         else:
             assert singly.next_frame(now) is None
-            assert snapshot(singly) == snapshot(in_runs)
             assert not in_runs.has_output(now)
+        singly.has_more = in_runs.has_more  # of runs only
+        assert snapshot(singly) == snapshot(in_runs)
 
 
 def outcome(step: Step, channels: Channels, now: float) -> object:
@@ -193,7 +211,7 @@ def chunk_train(transfer: int, packet: int, start: int, lengths: list[int]) -> l
     """Chunks of the object of ``in_use`` that follow each other."""
     wire: list[bytes] = []
     for place, length in enumerate(lengths):
-        wire.append(chunk(transfer, packet + place, start, bytes(DATA[start : start + length])))
+        wire.append(chunk(transfer, packet + place, start, bytes(length)))
         start += length
     return wire
 
@@ -285,17 +303,27 @@ def test_frames_taken_in_runs_do_what_each_would(wire: list[bytes], fresh: bool)
 
 
 @many
-@given(st.lists(st.sampled_from((1, 100, 1_152, 20_000)), min_size=1, max_size=200), st.integers(0, 3))
-def test_chunks_in_runs_are_acknowledged_as_one_by_one(lengths: list[int], read: int) -> None:
+@given(
+    st.lists(st.sampled_from((1, 100, 1_152, 20_000, 60_000)), min_size=1, max_size=120),
+    st.sampled_from((150_000, 6_000_000)),
+    st.integers(0, 3),
+    st.none() | st.integers(0, 120),
+)
+def test_chunks_in_runs_are_acknowledged_as_one_by_one(
+    lengths: list[int], size: int, read: int, empty: int | None
+) -> None:
+    """Up to the end of the object, or of the window: what is beyond, and a chunk without bytes, ends the link."""
     singly, in_runs = make(), make()
     for channels in (singly, in_runs):
-        give(channels, offer(1, len(DATA), SHA256))
+        give(channels, offer(1, size, SHA256))
         channels.send(AcceptBulk(ChannelId.LOG, 1), 0.0)
         frames(channels)
+    if empty is not None:
+        lengths.insert(empty, 0)
     wire, now = chunk_train(1, 1, 0, lengths), 0.0
     while wire:
         now += 0.001
-        train, wire = wire[: 3 + read], wire[3 + read :]
+        train, wire = wire[: 3 + 9 * read], wire[3 + 9 * read :]
         place, error = one_by_one(singly, train, now)
         assert outcome(takes(train), in_runs, now) == (error or place)
         if error:
@@ -304,6 +332,51 @@ def test_chunks_in_runs_are_acknowledged_as_one_by_one(lengths: list[int], read:
         if read:
             assert frames(singly, now) == frames(in_runs, now)
     assert alike(singly) == alike(in_runs)
+
+
+def serve(receiver: Channels, now: float) -> None:
+    """Take every object."""
+    for event in events(receiver):
+        if isinstance(event, BulkOffered):
+            receiver.send(AcceptBulk(event.channel, event.transfer), now)
+        elif isinstance(event, BulkReceived):
+            receiver.send(EndBulk(event.channel, event.transfer, True, BulkStatus.OK), now)
+
+
+@many
+@given(
+    st.lists(st.sampled_from((0, 3_000, 80_000, 200_000)), min_size=1, max_size=3),
+    st.sampled_from((600, 1_168, 9_000)),
+    st.booleans(),
+    st.sampled_from((0.0, 0.05, 0.3)),
+    st.lists(limits, min_size=1, max_size=5),
+    st.randoms(use_true_random=False),
+)
+def test_objects_leave_in_runs_as_one_by_one(
+    lengths: list[int], frame: int, reliable: bool, loss: float, ways: list[tuple[int, int]], random: Random
+) -> None:
+    """Windows, turns, losses and repetitions included."""
+    singly, in_runs, receiver = (make(reliable=reliable, frame=frame) for _ in range(3))
+    for length in lengths:
+        for sender in (singly, in_runs):
+            offers(length)(sender, 0.0)
+    now = ended = 0
+    while ended < len(lengths):
+        now += 1
+        assert now < 5_000
+        run = in_runs.next_frames(now / 100, *ways[now % len(ways)])
+        assert [singly.next_frame(now / 100) for _ in run or (None,)] == list(run or (None,))
+        receiver.receive_run_untrusted([each for each in run if reliable or random.random() >= loss], now / 100)
+        serve(receiver, now / 100)
+        back = frames(receiver, now / 100)
+        for sender in (singly, in_runs):
+            give(sender, *back, now=now / 100)
+            sender.handle_deadline(now / 100)
+        receiver.handle_deadline(now / 100)
+        ended += sum(isinstance(event, BulkEnded) for event in events(in_runs))
+    events(singly)
+    assert singly.stats() == in_runs.stats()
+    assert singly.next_deadline() == in_runs.next_deadline()
 
 
 def test_bounds_hold_for_runs() -> None:
