@@ -201,8 +201,13 @@ class Link:
             raise LinkClosedError("the link ended before the answer came")
         return answer[0]
 
-    async def send_object(self, name: str, data: bytes | memoryview, channel: ChannelId = ChannelId.LOG) -> BulkStatus:
-        """Transfer an object whole; return how it ended. LinkClosedError when the link ends before."""
+    async def send_object(
+        self, name: str, data: bytes | memoryview, channel: ChannelId = ChannelId.LOG, *, sha256: bytes | None = None
+    ) -> BulkStatus:
+        """Transfer an object whole; return how it ended. LinkClosedError when the link ends before.
+
+        ``sha256``: of the data, for who knows it already (32 bytes); the receiver checks it in any case.
+        """
         done = trio.Event()
         outcome: list[BulkStatus | None] = []
 
@@ -210,7 +215,7 @@ class Link:
             outcome.append(status)
             done.set()
 
-        digest = await _sha256(data)
+        digest = await _sha256(data) if sha256 is None else sha256
         key = (channel, await self._send(OfferBulk(channel, name, data, digest)))
         self._outgoing[key] = settle
         try:
@@ -269,15 +274,15 @@ class Link:
 
     def _was_read(self) -> None:
         """Let in what the core kept because there was no room, and wake who else waits for a message."""
-        if self._holds_back:
-            self.taken()
+        self.taken()
         if self._inbox:
             self._readable.set()
 
     def taken(self) -> None:
-        """Something was taken: there is room for what the core kept."""
-        self.progress()
-        self._pump.turn()
+        """Something was taken: let in what the core kept for want of room, if it did."""
+        if self._holds_back:
+            self.progress()
+            self._pump.turn()
 
     async def wait(self, ready: Wakeup) -> None:
         """Wait until ``ready`` may have been set; the pump's way."""

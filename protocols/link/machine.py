@@ -27,7 +27,7 @@ from specs.registry import PacketType
 
 MachineEvent = tuple[Connection | None, Event]
 """An event, and the connection that it is about (None: the machine or a handshake)."""
-_DATAGRAM_LANES: Final = 2
+_DATAGRAM_LANES: Final = 3
 """Trains in a batch: bounds how long a control message waits behind others."""
 _STREAM_LANES: Final = 1
 _MAX_TRAINS: Final = 64
