@@ -13,6 +13,7 @@ import pytest
 from Crypto.Cipher import ChaCha20_Poly1305
 from cryptography.exceptions import InvalidTag
 
+from protocols.codec import Buffer
 from protocols.crypto.ciphers import CIPHERS, Cipher
 from protocols.noise import DEFAULT
 from protocols.noise.vectors import Outcome, Vector, load_vectors_untrusted, protocol_name, run_vector
@@ -25,16 +26,20 @@ class XChaCha:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def _new(self, nonce: bytes, associated_data: bytes | None) -> Any:
+    def _new(self, nonce: Buffer, associated_data: Buffer | None) -> Any:
         cipher = ChaCha20_Poly1305.new(key=self._key, nonce=nonce)
         cipher.update(associated_data or b"")
         return cipher
 
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+    def encrypt(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, /) -> bytes:
         ciphertext, tag = self._new(nonce, associated_data).encrypt_and_digest(data)
         return cast("bytes", ciphertext + tag)
 
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+    def encrypt_into(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, buf: Buffer, /) -> int:
+        memoryview(buf)[:] = self.encrypt(nonce, data, associated_data)
+        return len(buf)
+
+    def decrypt(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, /) -> bytes:
         try:
             plain = self._new(nonce, associated_data).decrypt_and_verify(data[:-16], data[-16:])
         except ValueError:

@@ -11,6 +11,7 @@ from nodes import Drone, Endpoint, IncomingObject, Link, RemoteController, Store
 from nodes.drone import CarrierName
 from nodes.flight import ModelFlight, encode_flight
 from nodes.video import VideoSource
+from protocols.codec import Buffer
 from protocols.crypto.ciphers import CIPHERS, AeadObject
 from protocols.crypto.dh import SoftwareKey
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES, Suite
@@ -35,10 +36,14 @@ class _Identity:
     def __init__(self, _key: bytes) -> None:
         pass
 
-    def encrypt(self, _nonce: bytes, data: bytes, _associated: bytes | None, /) -> bytes:
+    def encrypt(self, _nonce: Buffer, data: Buffer, _associated: Buffer | None, /) -> bytes:
         return bytes(data) + bytes(16)
 
-    def decrypt(self, _nonce: bytes, data: bytes, _associated: bytes | None, /) -> bytes:
+    def encrypt_into(self, _nonce: Buffer, data: Buffer, _associated: Buffer | None, buf: Buffer, /) -> int:
+        memoryview(buf)[:] = bytes(data) + bytes(16)
+        return len(buf)
+
+    def decrypt(self, _nonce: Buffer, data: Buffer, _associated: Buffer | None, /) -> bytes:
         return bytes(data[:-16])
 
 
@@ -97,7 +102,7 @@ async def _record(carrier: CarrierName, suite: Suite) -> tuple[Capture, Detector
             detector.add_bytes("linking code", code.secret)
     await _add_secrets(detector, drone_stores, drone_key)
     await _add_secrets(detector, rc_stores, rc_key)
-    assert capture.packets > 50
+    assert capture.packets > 10  # a gathered write joins many records; the bytes are what counts
     assert capture.byte_count > len(flight) + PICTURES * VideoSource().frame_bytes(1)
     return capture, detector
 

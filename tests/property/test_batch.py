@@ -186,4 +186,4 @@ def test_a_close_in_the_middle_ends_both() -> None:
     many.drone.turn(now)
     assert not one.drone.link.is_open
     assert standing(many.drone.link) == standing(one.drone.link)
-    assert DRONE == many.drone.address
+    assert many.drone.address == DRONE

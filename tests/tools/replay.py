@@ -20,7 +20,7 @@ from tests.tools.own_vectors import Vector, named
 
 PEER: Final = ip_address("192.0.2.7", 14550)
 REKEY_S: Final = 120.0
-CONFIG: Final = LinkConfig(keepalive_s=200.0, dead_after_s=400.0)
+CONFIG: Final = LinkConfig(keepalive_s=200.0, dead_after_s=400.0, probe_max_bytes=0)
 
 
 def hexes(vector: Vector, *keys: str) -> list[bytes]:

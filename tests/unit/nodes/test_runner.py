@@ -98,6 +98,9 @@ class Sink:
         if self.send_now(trains):
             await trio.sleep_forever()
 
+    def interrupt(self) -> None:
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         await trio.lowlevel.checkpoint()
         self.closed = True
