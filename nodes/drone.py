@@ -175,7 +175,8 @@ class Drone(Node):
 
     def _replace(self, pump: Pump, newcomer: Link) -> None:
         """End the peer's older links on other streams and ports (LK-73); a listener does so among its own."""
-        for other, connection in [(each, one) for each in self._pumps for one in each.machine.connections()]:
-            if other is not pump and connection.key_id == newcomer.key_id and connection.is_open:
+        others = [each for each in self._pumps if each is not pump]
+        for other, connection in [(each, one) for each in others for one in each.machine.connections()]:
+            if connection.key_id == newcomer.key_id and connection.is_open:
                 connection.close(CloseCode.REPLACED, DownReason.REPLACED)
                 other.turn()
