@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols import codec
@@ -39,6 +39,7 @@ def read(ours: IdFrame, frame: bytes) -> int | None:
 
 
 @each_frame
+@settings(deadline=None)
 @given(number=st.integers(0, 2**32 - 1), zeros=st.integers(0, 40) | st.just(MOST))
 def test_the_same_bytes(ours: IdFrame, fmt: Format[Any], value: type[Any], number: int, zeros: int) -> None:
     zeros = zeros if fmt is inner.PROBE else 0
@@ -48,6 +49,7 @@ def test_the_same_bytes(ours: IdFrame, fmt: Format[Any], value: type[Any], numbe
 
 
 @each_frame
+@settings(deadline=None)
 @given(data=st.data(), number=st.integers(0, 2**32 - 1))
 def test_the_same_refusals(ours: IdFrame, fmt: Format[Any], value: type[Any], data: st.DataObject, number: int) -> None:
     del value
@@ -59,6 +61,7 @@ def test_the_same_refusals(ours: IdFrame, fmt: Format[Any], value: type[Any], da
 
 
 @each_frame
+@settings(deadline=None)
 @given(hostile=st.binary(max_size=20))
 def test_the_same_answers_to_anything(ours: IdFrame, fmt: Format[Any], value: type[Any], hostile: bytes) -> None:
     del value
