@@ -30,7 +30,7 @@ class Inbox(Generic[Offer]):
     def __init__(self) -> None:
         self._control: dict[ChannelId, ControlReceived] = {}
         self._state: OrderedDict[tuple[ChannelId, int], StateReceived] = OrderedDict()
-        self._stream = _NONE
+        self._stream: deque[StreamReceived] = _NONE
         self._stream_bytes = 0
         self._reliable: list[ChannelEvent | Offer] = []
         self.dropped = 0

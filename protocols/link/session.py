@@ -72,9 +72,9 @@ class _KeyPair:
         self.peer_index = peer_index
         self.epoch = epoch
         self.created_s = now
-        self.sent = 0
-        self.received = 0
-        self.failed_opens = 0
+        self.sent: int = 0
+        self.received: int = 0
+        self.failed_opens: int = 0
 
     def rekey_due(self, now: float) -> bool:
         """Whether the next key should be made (LK-71)."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from protocols.crypto.suites import SUITES
 from protocols.events import ControlReceived, SendCommand, SendControl, SendState, SendStream
+from protocols.guards.address import Address
 from protocols.link.connection import Connection
 from protocols.link.train import Train
 from specs.registry import ChannelId, CloseCode
@@ -59,17 +60,18 @@ class Attack:
             if place + 1 < len(order):
                 order[place], order[place + 1] = order[place + 1], order[place]
         for place, data in order:
-            if place in self.drops:
-                continue
-            if place in self.flips:
-                data = data[:-1] + bytes((data[-1] ^ 1,))
-            if place in self.cuts:
-                data = data[:20]
-            if place in self.foreign:
-                data = data[:4] + bytes((data[4] ^ 0x80,)) + data[5:]
-            yield data
-            if place in self.copies:
-                yield data
+            if place not in self.drops:
+                for _ in range(1 + (place in self.copies)):
+                    yield self._spoilt(place, data)
+
+    def _spoilt(self, place: int, data: bytes) -> bytes:
+        if place in self.cuts:
+            return data[:20]
+        if place in self.flips:
+            return data[:-1] + bytes((data[-1] ^ 1,))
+        if place in self.foreign:
+            return data[:4] + bytes((data[4] ^ 0x80,)) + data[5:]
+        return data
 
 
 _places = st.sets(st.integers(0, 50), max_size=4)
@@ -130,7 +132,7 @@ def test_sending_in_trains_is_sending_one_by_one(script: list[object]) -> None:
     queue(one.rc, script, now)
     queue(many.rc, script, now)
     single = one.rc.machine.data_to_send(now)
-    batched = []
+    batched: list[tuple[bytes, Address | None]] = []
     while trains := many.rc.machine.trains_to_send(now):
         batched += [
             (bytes(train.data[at : at + train.segment_bytes]), train.address)
