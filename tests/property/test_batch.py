@@ -165,7 +165,7 @@ def test_control_leaves_before_the_next_train() -> None:
     now = scene.world.now
     queue(scene.rc, [1_000], now)
     first = scene.rc.machine.trains_to_send(now)
-    assert sum(len(train.data) for train in first) <= 2 * 65_536
+    assert sum(len(train.data) for train in first) <= 3 * 65_536
     scene.rc.link.send(SendControl(ChannelId.CONTROL, b"stick", 0.5), now)
     scene.drone.machine.receive(bytes(scene.rc.machine.trains_to_send(now)[0].data), now, RC)
     scene.drone.turn(now)
