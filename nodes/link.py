@@ -44,7 +44,7 @@ _HASHED_INLINE_BYTES: Final = 1 << 20
 """What takes longer to hash than a millisecond or two goes to a thread."""
 _GOODBYE_S: Final = 1.0
 _PART_MESSAGES: Final = 4_096
-"""What ``send_many`` offers to a queue at once."""
+"""What ``send_many`` offers to a queue at once, after its first offer."""
 _ERRORS: Final[dict[DownReason, type[AerolinkError]]] = {
     DownReason.TRUNCATED: TruncatedError,
     DownReason.TIMEOUT: LinkTimeoutError,
@@ -171,7 +171,8 @@ class Link:
         while done < len(messages):
             if self.down is not None:
                 raise self._closed(self.down)
-            part = messages if not done and len(messages) <= _PART_MESSAGES else messages[done : done + _PART_MESSAGES]
+            # All of them first, so that all are checked before one leaves.
+            part = messages[done : done + _PART_MESSAGES] if done else messages
             taken = self._connection.send_many(channel, part, self._pump.now())
             self._pump.push()
             done += taken

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocols.channels import HANDLED_TYPES, Channels
-from protocols.errors import LocalError, PeerError
+from protocols.errors import LocalError, MalformedError, PeerError
 from protocols.events import (
     AcceptBulk,
     BulkChunkReceived,
@@ -331,6 +331,18 @@ def test_chunks_in_runs_are_acknowledged_as_one_by_one(
         assert (singly.next_deadline() is None) == (in_runs.next_deadline() is None)
         if read:
             assert frames(singly, now) == frames(in_runs, now)
+    assert alike(singly) == alike(in_runs)
+
+
+def test_a_chunk_that_is_cut_off_ends_the_link_where_it_stands() -> None:
+    singly, in_runs = make(), make()
+    for channels in (singly, in_runs):
+        give(channels, offer(1, 5_000, SHA256))
+        channels.send(AcceptBulk(ChannelId.LOG, 1), 0.0)
+    wire = chunk_train(1, 1, 0, [100] * 4)
+    wire.insert(3, wire[3][:15])
+    assert one_by_one(singly, wire, 0.0) == (3, MalformedError)
+    assert outcome(takes(wire), in_runs, 0.0) is MalformedError
     assert alike(singly) == alike(in_runs)
 
 
