@@ -23,6 +23,9 @@ from protocols.events import (
 
 _MAX_WAITING_BYTES: Final = 1_048_576
 """Bytes of an object that wait for the user; beyond, they wait in the core."""
+_RESUMED_BYTES: Final = _MAX_WAITING_BYTES // 2
+"""So many are left when the core is asked again: asking for each chunk costs more than the chunk."""
+_YIELD_BYTES: Final = 262_144
 
 
 class Sender(Protocol):
@@ -48,6 +51,8 @@ class IncomingObject:
         self._link = link
         self._chunks: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._was_full = False
+        self._since_yield_bytes = 0
         self._wakeup = Wakeup()
         self._complete = False
         self._status: BulkStatus | None = None
@@ -71,7 +76,10 @@ class IncomingObject:
         return _Chunks(self)
 
     async def next_chunk(self) -> bytes | None:
-        """Return the next bytes after :meth:`chunks` has accepted; None after the last."""
+        """Return the next bytes after :meth:`chunks` has accepted; None after the last.
+
+        It notices a cancellation each time, and lets others run at least every 256 KiB.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
         while not self._chunks:
@@ -83,10 +91,15 @@ class IncomingObject:
             await self._link.wait(self._wakeup)
             waited = True
         chunk = self._chunks.popleft()
-        self.received_bytes += len(chunk)
-        self._waiting_bytes -= len(chunk)
-        self._link.taken()
-        if not waited:
+        size = len(chunk)
+        self.received_bytes += size
+        self._waiting_bytes -= size
+        if self._was_full and self._waiting_bytes <= _RESUMED_BYTES:
+            self._was_full = False
+            self._link.taken()
+        self._since_yield_bytes = 0 if waited else self._since_yield_bytes + size
+        if self._since_yield_bytes >= _YIELD_BYTES:
+            self._since_yield_bytes = 0
             await trio.lowlevel.cancel_shielded_checkpoint()
         return chunk
 
@@ -102,6 +115,7 @@ class IncomingObject:
         if isinstance(event, BulkChunkReceived):
             self._chunks.append(event.data)
             self._waiting_bytes += len(event.data)
+            self._was_full = self._was_full or self.is_full
         elif isinstance(event, BulkReceived):
             self._complete = True
         elif isinstance(event, BulkEnded):
