@@ -7,9 +7,10 @@ objects is therefore never stopped by telemetry that he does not read.
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Final, Generic, TypeVar
 
+from protocols.channels import StreamRun
+from protocols.channels.limits import MESSAGE_OVERHEAD_BYTES
 from protocols.events import ChannelEvent, ControlReceived, StateReceived, StreamReceived
 from specs.registry import ChannelId
 
@@ -18,10 +19,8 @@ Offer = TypeVar("Offer")
 MAX_COMMANDS: Final = 1_024
 """Commands and offers that wait; beyond, commands wait in the core. Offers are few: the core bounds them."""
 MAX_STREAM_BYTES: Final = 4_194_304
-_OVERHEAD_BYTES: Final = 64
 _NONE: Final[deque[StreamReceived]] = deque(maxlen=0)
 """Stands for the deque of a link that has received nothing yet: an empty one has 760 bytes."""
-_DATA: Final = itemgetter(StreamReceived._fields.index("data"))
 
 
 class Inbox(Generic[Offer]):
@@ -68,10 +67,10 @@ class Inbox(Generic[Offer]):
         if self._stream is _NONE:
             self._stream = deque()
         self._stream.extend(run)
-        if len(run) == 1:
-            self._stream_bytes += len(run[0].data) + _OVERHEAD_BYTES
+        if isinstance(run, StreamRun):
+            self._stream_bytes += run.counted_bytes
         else:
-            self._stream_bytes += sum(map(len, map(_DATA, run))) + _OVERHEAD_BYTES * len(run)
+            self._stream_bytes += sum([len(message.data) + MESSAGE_OVERHEAD_BYTES for message in run])
         while self._stream_bytes > MAX_STREAM_BYTES:
             self._take_stream()
             self.dropped += 1
@@ -114,5 +113,5 @@ class Inbox(Generic[Offer]):
 
     def _take_stream(self) -> StreamReceived:
         message = self._stream.popleft()
-        self._stream_bytes -= len(message.data) + _OVERHEAD_BYTES
+        self._stream_bytes -= len(message.data) + MESSAGE_OVERHEAD_BYTES
         return message

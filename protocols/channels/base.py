@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from protocols.errors import UsageError
-from protocols.events import ChannelEvent, Sendable
+from protocols.events import ChannelEvent, Sendable, StreamReceived
 from protocols.link.recovery import CongestionWindow, RttEstimator
 from specs.registry import ChannelId
 
@@ -134,6 +134,15 @@ class Held:
 
 
 NOTHING_HELD: Final = Held()
+
+
+class StreamRun(list[StreamReceived]):
+    """Messages of a stream, taken together."""
+
+    __slots__ = ("counted_bytes",)
+
+    counted_bytes: int
+    """What they count in a queue: their bytes, and ``MESSAGE_OVERHEAD_BYTES`` for each."""
 
 
 class Reader(Protocol):

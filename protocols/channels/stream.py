@@ -9,7 +9,7 @@ from itertools import accumulate, compress, count, repeat
 from operator import add, gt, le
 from typing import ClassVar, Final, cast
 
-from protocols.channels.base import ChannelBase, Held, Path, Ports, SendsOne
+from protocols.channels.base import ChannelBase, Held, Path, Ports, SendsOne, StreamRun
 from protocols.channels.limits import (
     MESSAGE_OVERHEAD_BYTES,
     STREAM_BUNDLE_MESSAGES,
@@ -356,7 +356,8 @@ class StreamChannel(SendsOne, ChannelBase):
 
     def next_events(self, now: float, held: Held) -> Sequence[ChannelEvent]:  # noqa: ARG002
         """Return all of them: who takes one of a stream takes what there is."""
-        events = list(self.unread)
+        events = StreamRun(self.unread)
+        events.counted_bytes = self._unread_bytes
         self.unread = _NONE
         self._unread_bytes = 0
         return events

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, repeat
 from operator import concat, itemgetter
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 from protocols.channels.base import LAST_SEQUENCE
 from protocols.channels.limits import STREAM_BUNDLE_MESSAGES
@@ -75,19 +75,8 @@ def _lengths(messages: int) -> struct.Struct:
 # --- in -------------------------------------------------------------------------------------------
 
 
-class Bundle(NamedTuple):
-    """What a ``STREAM_BUNDLE`` holds."""
-
-    first: int
-    """Sequence of the first message."""
-    messages: Sequence[bytes]
-    """All of them."""
-    size: int
-    """Bytes of all of them."""
-
-
-def unbundle_untrusted(frame: bytes) -> Bundle:
-    """Take a ``STREAM_BUNDLE`` apart; MalformedError, ProtocolViolationError (CH-44)."""
+def unbundle_untrusted(frame: bytes) -> tuple[int, Sequence[bytes], int]:
+    """Sequence of the first message, all messages, and their bytes; MalformedError, ProtocolViolationError (CH-44)."""
     try:
         _, _, messages, first = _BUNDLE.unpack_from(frame)
         sizes = _lengths(messages).unpack_from(frame, BUNDLE_BYTES)
@@ -99,9 +88,9 @@ def unbundle_untrusted(frame: bytes) -> Bundle:
     if first + messages - 1 > LAST_SEQUENCE:
         raise ProtocolViolationError("stream bundle: beyond the last sequence (CH-44)")
     if messages <= STREAM_BUNDLE_MESSAGES and sizes.count(sizes[0]) == messages:
-        return Bundle(first, _equal(messages, sizes[0]).unpack_from(frame, start), size)
+        return first, _equal(messages, sizes[0]).unpack_from(frame, start), size
     ends = list(accumulate(sizes, initial=start))
-    return Bundle(first, list(map(frame.__getitem__, map(slice, ends, ends[1:]))), size)
+    return first, list(map(frame.__getitem__, map(slice, ends, ends[1:]))), size
 
 
 @lru_cache(maxsize=64)
