@@ -14,7 +14,7 @@ DRONE: Final = "tests.bench.ends.drone"
 RC: Final = "tests.bench.ends.rc"
 _MESSAGES_PER_S: Final = 100_000
 """Messages of a round of a second: the same number whatever the number of links."""
-_BURST: Final = 32
+_BURST: Final = 256
 _CHEAP_TO_LINK: Final = SUITES[3]
 """It has the cipher of the default suite; where messages are measured, a thousand handshakes need not take long."""
 _SETTLE_S: Final = 0.3
