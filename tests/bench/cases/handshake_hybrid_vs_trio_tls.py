@@ -1,15 +1,15 @@
-"""A whole link over TCP beside a whole TLS connection."""
+"""A whole link handshake beside a whole TLS handshake, both in trio over TCP."""
 
 from protocols.crypto.suites import SUITES
-from tests.bench.harness.handshakes import link_handshakes
+from tests.bench.harness.machines import machine_handshakes
 from tests.bench.harness.model import Case
 from tests.bench.peers import streams
 
 CASE = Case(
     name="handshake-hybrid-vs-trio-tls",
-    what="connect over TCP with P256+MLKEM768 until both ends have the link; TCP connections included",
+    what="the link's machines with P256+MLKEM768 on trio's streams, until each end has the other's proof",
     unit="handshakes/s",
-    ours=link_handshakes(SUITES[1]),
+    ours=machine_handshakes(SUITES[1]),
     peer=streams.tls_handshakes(),
     peer_name="trio SSLStream, TLS 1.3, mutual P-256",
 )

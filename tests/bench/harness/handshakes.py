@@ -80,6 +80,24 @@ def link_handshakes(suite: Suite, base: LinkConfig = OPEN) -> Side:
 
 
 Unmake = Callable[[], Awaitable[None]]
+Shake = Callable[[], Awaitable[Unmake]]
+
+
+def shaken_per_second(connect: Callable[[], Awaitable[Shake]]) -> Measure:
+    """How many handshakes are made in a second, one after the other; connections and their ends are not counted."""
+
+    async def measure(seconds: float) -> Reading:
+        times: list[float] = []
+        end = perf_counter() + seconds
+        while perf_counter() < end or not times:
+            shake = await connect()
+            start = perf_counter()
+            unmake = await shake()
+            times.append(perf_counter() - start)
+            await unmake()
+        return Reading(len(times) / sum(times))
+
+    return measure
 
 
 def made_per_second(make: Callable[[], Awaitable[Unmake]]) -> Measure:

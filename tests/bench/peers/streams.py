@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import trio
 
-from tests.bench.harness.handshakes import Unmake, made_per_second
+from tests.bench.harness.handshakes import Shake, Unmake, made_per_second, shaken_per_second
 from tests.bench.harness.meter import Meter
 from tests.bench.harness.model import Measure, Reading, Side
 from tests.bench.harness.payload import messages
@@ -97,27 +97,46 @@ def tls_flow() -> Side:
     return _flow(lambda pair: _tls(pair, client, server), _shake)
 
 
-def tls_handshakes() -> Side:
+def tls_connections() -> Side:
     """TCP connection, and a full TLS 1.3 handshake with mutual P-256 certificates, until both ends have finished."""
+    return _tls_sides(lambda connect: made_per_second(_both(connect)))
 
+
+def tls_handshakes() -> Side:
+    """A full TLS 1.3 handshake with mutual P-256 certificates on a TCP connection, until both ends have finished."""
+    return _tls_sides(shaken_per_second)
+
+
+def _both(connect: Callable[[], Awaitable[Shake]]) -> Callable[[], Awaitable[Unmake]]:
+    async def make() -> Unmake:
+        return await (await connect())()
+
+    return make
+
+
+def _tls_sides(measured: Callable[[Callable[[], Awaitable[Shake]]], Measure]) -> Side:
     @asynccontextmanager
     async def side() -> AsyncGenerator[Measure]:
         client, server = contexts()
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]
 
-        async def make() -> Unmake:
+        async def connect() -> Shake:
             pair = await trio.open_tcp_stream("127.0.0.1", port), await listener.accept()
-            ends = _tls(pair, client, server)
-            await _shake(*ends)
 
-            async def unmake() -> None:
-                for end in ends:
-                    await end.aclose()
+            async def shake() -> Unmake:
+                ends = _tls(pair, client, server)
+                await _shake(*ends)
 
-            return unmake
+                async def unmake() -> None:
+                    for end in ends:
+                        await end.aclose()
+
+                return unmake
+
+            return shake
 
         async with listener:
-            yield made_per_second(make)
+            yield measured(connect)
 
     return side
