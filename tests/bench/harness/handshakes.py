@@ -24,29 +24,47 @@ def noise_handshakes(suite: Suite) -> Side:
     """
 
     def prepare() -> Callable[[], object]:
-        protocol = noise_protocol(suite, HandshakeKind.SESSION)
-        source = SystemKeySource()
-        mine, theirs = source.dh_key(suite.dh), source.dh_key(suite.dh)
-        public, psks = theirs.public, {2: PAIR_SECRET}
-        ours, others = StaticAgreements(), StaticAgreements()
+        pair = NoisePair(suite)
 
         def step() -> object:
-            first = HandshakeState(
-                protocol, initiator=True, key_source=source, s=mine, rs=public, psks=psks, agreements=ours
-            )
-            second = HandshakeState(
-                protocol, initiator=False, key_source=source, s=theirs, psks=psks, agreements=others
-            )
-            message = first.write_message()
-            _keep(ours, first, mine)
-            second.read_message(message)
-            _keep(others, second, theirs)
+            first, second = pair.states()
+            pair.read_first(second, pair.write_first(first))
             first.read_message(second.write_message())
             return first.split(), second.split()
 
         return step
 
     return repeat(prepare)
+
+
+class NoisePair:
+    """Two devices that know each other, and make one handshake after the other."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._protocol = noise_protocol(suite, HandshakeKind.SESSION)
+        self._source = SystemKeySource()
+        self._mine, self._theirs = self._source.dh_key(suite.dh), self._source.dh_key(suite.dh)
+        self._known = StaticAgreements(), StaticAgreements()
+
+    def states(self) -> tuple[HandshakeState, HandshakeState]:
+        """Initiator and responder of a new handshake."""
+        protocol, source, psks = self._protocol, self._source, {2: PAIR_SECRET}
+        mine, theirs, (ours, others) = self._mine, self._theirs, self._known
+        return (
+            HandshakeState(
+                protocol, initiator=True, key_source=source, s=mine, rs=theirs.public, psks=psks, agreements=ours
+            ),
+            HandshakeState(protocol, initiator=False, key_source=source, s=theirs, psks=psks, agreements=others),
+        )
+
+    def write_first(self, state: HandshakeState) -> bytes:
+        message = state.write_message()
+        _keep(self._known[0], state, self._mine)
+        return message
+
+    def read_first(self, state: HandshakeState, message: bytes) -> None:
+        state.read_message(message)
+        _keep(self._known[1], state, self._theirs)
 
 
 def _keep(agreements: StaticAgreements, state: HandshakeState, own: StaticKey) -> None:

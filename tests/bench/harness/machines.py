@@ -1,7 +1,7 @@
-"""The link's machines on trio's streams, as somebody drives them who embeds the core and not the nodes."""
+"""Handshakes on trio streams: of Noise alone, and of the link machines as who embeds the core and not nodes drives them."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -17,7 +17,7 @@ from protocols.link.config import Identity, LinkConfig
 from protocols.link.peers import CounterBlock, PeerRecord
 from protocols.link.stream_server import StreamServer
 from specs.registry import Role
-from tests.bench.harness.handshakes import Shake, Unmake, shaken_per_second
+from tests.bench.harness.handshakes import NoisePair, Shake, Unmake, shaken_per_second
 from tests.bench.harness.model import Measure, Side
 from tests.bench.harness.ours import OPEN, make_key, record_of
 
@@ -96,32 +96,73 @@ def machine_handshakes(suite: Suite, base: LinkConfig = OPEN) -> Side:
         drone_key, rc_key = make_key(suite.dh), make_key(suite.dh)
         drone, rc = _device(Role.DRONE, drone_key, Role.RC, rc_key), _device(Role.RC, rc_key, Role.DRONE, drone_key)
         (drone_record,) = rc.peers.values()
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        port = listener.socket.getsockname()[1]
 
-        async def connect() -> Shake:
-            there, here = await trio.open_tcp_stream("127.0.0.1", port), await listener.accept()
+        async def shake(there: trio.SocketStream, here: trio.SocketStream) -> None:
+            client = Client(config, rc.identity, peer=drone_record, key_source=source, entropy=os.urandom)
+            now = trio.current_time()
+            server = StreamServer(config, drone.identity, key_source=source, entropy=os.urandom, now=now)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_End(rc, client, there).shake)
+                nursery.start_soon(_End(drone, server, here).shake)
 
-            async def shake() -> Unmake:
-                client = Client(config, rc.identity, peer=drone_record, key_source=source, entropy=os.urandom)
-                now = trio.current_time()
-                server = StreamServer(config, drone.identity, key_source=source, entropy=os.urandom, now=now)
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_End(rc, client, there).shake)
-                    nursery.start_soon(_End(drone, server, here).shake)
-
-                async def unmake() -> None:
-                    await there.aclose()
-                    await here.aclose()
-
-                return unmake
-
-            return shake
-
-        async with listener:
-            yield shaken_per_second(connect)
+        async with _on_connections(shake) as measure:
+            yield measure
 
     return side
+
+
+def noise_over_streams(suite: Suite) -> Side:
+    """Both messages of ``IKhfs+psk2`` over a TCP connection, until both ends have their keys: what TLS is asked for."""
+
+    @asynccontextmanager
+    async def side() -> AsyncGenerator[Measure]:
+        pair = NoisePair(suite)
+
+        async def shake(there: trio.SocketStream, here: trio.SocketStream) -> None:
+            first, second = pair.states()
+
+            async def initiate() -> None:
+                await there.send_all(pair.write_first(first))
+                first.read_message(bytes(await there.receive_some()))
+
+            async def respond() -> None:
+                pair.read_first(second, bytes(await here.receive_some()))
+                await here.send_all(second.write_message())
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(initiate)
+                nursery.start_soon(respond)
+            first.split(), second.split()
+
+        async with _on_connections(shake) as measure:
+            yield measure
+
+    return side
+
+
+@asynccontextmanager
+async def _on_connections(
+    shake: Callable[[trio.SocketStream, trio.SocketStream], Awaitable[None]],
+) -> AsyncGenerator[Measure]:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+
+    async def connect() -> Shake:
+        there, here = await trio.open_tcp_stream("127.0.0.1", port), await listener.accept()
+
+        async def shaken() -> Unmake:
+            await shake(there, here)
+
+            async def unmake() -> None:
+                await there.aclose()
+                await here.aclose()
+
+            return unmake
+
+        return shaken
+
+    async with listener:
+        yield shaken_per_second(connect)
 
 
 def _device(role: Role, key: SoftwareKey, peer_role: Role, peer: SoftwareKey) -> _Device:
