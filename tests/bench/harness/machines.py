@@ -1,4 +1,4 @@
-"""Handshakes on trio streams: of Noise alone, and of the link machines as who embeds the core and not nodes drives them."""
+"""Handshakes on trio streams: of Noise alone, and of the machines of a link without the nodes around them."""
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
