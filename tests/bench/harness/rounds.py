@@ -19,7 +19,7 @@ class Effort:
 
 
 QUICK = Effort(3, 0.2)
-FULL = Effort(7, 0.9)
+FULL = Effort(5, 0.9)
 Tell = Callable[[str], None]
 """Takes a line about what is happening."""
 

@@ -76,7 +76,9 @@ async def run(plan: Plan, progress: Progress) -> Report:
     started = trio.current_time()
     report = Report(machine=machine.describe(), quick=plan.quick)
     for name in plan.known(plan.only):
+        began = trio.current_time()
         entry = await _run_case(plan, name, progress)
+        entry["seconds"] = round(trio.current_time() - began, 1)
         (report.figures if name in FIGURES else report.more).append(entry)
     report.seconds = trio.current_time() - started
     return report
