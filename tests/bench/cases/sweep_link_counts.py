@@ -9,6 +9,7 @@ CASE = Sweep(
     unit="us",
     x_unit="links",
     xs=(1, 10, 100, 1_000),
+    quick_xs=(1, 100, 1_000),
     ours=cost_per_message,
     length=0.7,
 )

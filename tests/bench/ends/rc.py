@@ -4,6 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle, islice
 from time import perf_counter
+from typing import Final
+
+import trio
 
 from nodes import Endpoint, Link, RemoteController
 from protocols.crypto.fingerprint import key_id_of
@@ -14,6 +17,8 @@ from tests.bench.harness.model import Json
 from tests.bench.harness.ours import CHANNEL, config_of, record_of, stores_of
 from tests.bench.harness.payload import MESSAGE_BYTES, messages
 from tests.bench.harness.serve import Handler, ask_of, serve_trio
+
+_CONNECTS_AT_ONCE: Final = 4
 
 
 @asynccontextmanager
@@ -27,11 +32,20 @@ async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
     async with AsyncExitStack() as stack:
 
         async def connect(count: int) -> None:
+            at_once = trio.CapacityLimiter(_CONNECTS_AT_ONCE)  # both processes have something to do
+
+            async def link_of(rc: RemoteController) -> None:
+                async with at_once:
+                    links.append(await rc.connect(key_id_of("P256", public), where, given.get("carrier", "udp")))
+
+            nodes: list[RemoteController] = []
             for private in islice(privates, count):
                 key = load_static_key("P256", bytes.fromhex(private))
                 stores = await stores_of(key, [record_of(public, Role.DRONE)])
-                rc = await stack.enter_async_context(RemoteController(stores, config))
-                links.append(await rc.connect(key_id_of("P256", public), where, given.get("carrier", "udp")))
+                nodes.append(await stack.enter_async_context(RemoteController(stores, config)))
+            async with trio.open_nursery() as nursery:
+                for rc in nodes:
+                    nursery.start_soon(link_of, rc)
 
         async def send(seconds: float, least: int) -> int:
             sent = 0

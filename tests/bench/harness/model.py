@@ -87,6 +87,8 @@ class Sweep:
     x_unit: str
     """What is varied."""
     xs: Sequence[int]
+    quick_xs: Sequence[int] = ()
+    """Those of a quick run, if not all."""
     ours: Callable[[int], Side]
     peer: Callable[[int], Side] | None = None
     peer_name: str | None = None
