@@ -10,7 +10,7 @@ CASE = Case(
     name="udp-message-vs-pyzmq-curve",
     what="1,200-byte messages through send_many over UDP from one process to another, those that were delivered",
     unit="messages/s",
-    ours=between(DRONE, RC, {}),
+    ours=between(DRONE, RC, {"paced": True}),
     peer=between(_CURVE, _CURVE, {}),
     peer_name="pyzmq CURVE, PUSH to PULL",
 )

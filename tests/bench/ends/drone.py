@@ -10,6 +10,7 @@ import trio
 
 from nodes import Drone, Endpoint
 from specs.registry import Role
+from tests.bench.ends.pacing import count_and_tell
 from tests.bench.harness.meter import Meter
 from tests.bench.harness.model import Json, Reading
 from tests.bench.harness.ours import config_of, count, make_key, record_of, stores_of, take_objects
@@ -36,7 +37,7 @@ async def _program(given: Json) -> AsyncGenerator[tuple[Json, Handler]]:
                 if given.get("objects"):
                     nursery.start_soon(take_objects, link)
                 else:
-                    nursery.start_soon(count, link, meter)
+                    nursery.start_soon(count_and_tell if given.get("paced") else count, link, meter)
 
         async def handle(request: Json) -> Json:
             nonlocal cpu

@@ -14,7 +14,7 @@ from protocols.events import BulkStatus, ControlReceived, SendControl
 from protocols.link.config import LinkConfig
 from specs.registry import ChannelId
 from tests.bench.harness.model import Measure, Reading, Side
-from tests.bench.harness.ours import OPEN, linked, take_objects
+from tests.bench.harness.ours import OPEN, linked, size_of, take_objects
 
 _MIB: Final = 1 << 20
 _SMALLEST_BYTES: Final = 4 * _MIB
@@ -50,7 +50,7 @@ def objects_over(link: Link) -> Measure:
         if status is not BulkStatus.OK:
             raise RuntimeError(f"the object ended with {status.name}")
         speed = size / took
-        return Reading(speed * 8 / 1e9, {"object_bytes": size})
+        return Reading(speed * 8 / 1e9, {"object_bytes": size} | size_of(link))
 
     return measure
 

@@ -144,7 +144,8 @@ def count_at(taking: Child, giving: Child) -> Measure:
 
     async def measure(seconds: float) -> Reading:
         await taking.ask(op="mark")
-        sent = (await giving.ask(op="send", seconds=seconds))["sent"]
-        return reading(await taking.ask(op="report", sent=sent))
+        given = await giving.ask(op="send", seconds=seconds)
+        found = reading(await taking.ask(op="report", sent=given["sent"]))
+        return Reading(found.value, found.notes | given.get("notes", {}))
 
     return measure

@@ -1,7 +1,7 @@
 """What is measured, and what comes out of it. Standard library only: peers in other environments import this too."""
 
 import statistics
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -29,7 +29,7 @@ class Reading:
 
     value: float
     """In the unit of its case."""
-    notes: Mapping[str, float] = field(default_factory=dict[str, float])
+    notes: dict[str, float] = field(default_factory=dict[str, float])
     """What else is worth telling, for example the share that was lost."""
 
 

@@ -132,12 +132,19 @@ def message_flow(
                 if meter.bytes != meter.messages * size:
                     raise RuntimeError("what arrived is not what was sent")
                 rate = meter.per_second(sent, start)
-                return Reading(meter.gigabits(start).value, rate.notes) if gigabits else rate
+                notes = rate.notes | size_of(giving)
+                return Reading(meter.gigabits(start).value if gigabits else rate.value, notes)
 
             yield measure
             nursery.cancel_scope.cancel()
 
     return side
+
+
+def size_of(link: Link) -> dict[str, float]:
+    """What path MTU discovery has found, as a note."""
+    size = link.stats().datagram_bytes
+    return {} if size is None else {"datagram_bytes": size}
 
 
 def round_trips(size: int = 64, config: LinkConfig = OPEN) -> Side:
