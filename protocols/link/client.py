@@ -220,8 +220,8 @@ class Client(Machine):
 
     def _stream_untrusted(self, data: Bytes, now: float) -> None:
         try:
-            for record in self._records.records_untrusted(data, has_keys=self._has_keys):
-                self._packet_untrusted(record, None, now)
+            for run in self._records.runs_untrusted(data, has_keys=self._has_keys):
+                self._run_of_records_untrusted(run, now)
                 if self.is_over:
                     return
         except DecryptError:
@@ -229,6 +229,16 @@ class Client(Machine):
         except PeerError:
             self.handshakes.malformed += 1
             self._fail(DownReason.PROTOCOL)
+
+    def _run_of_records_untrusted(self, run: list[memoryview], now: float) -> None:
+        connection = self._connection
+        if len(run) > 1 and connection is not None and self._proven and run[0][3] == connection.sessions[0].epoch:
+            connection.records_untrusted(run, now)
+            return
+        for record in run:
+            self._packet_untrusted(record, None, now)
+            if self.is_over:
+                return
 
     def _packet_untrusted(self, packet: Bytes, address: Address | None, now: float) -> None:
         kind = packet[0 if self._framing.datagram else 2] if packet else 0

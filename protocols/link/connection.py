@@ -45,7 +45,7 @@ from protocols.link.log import LinkLog
 from protocols.link.path import Path, Probe
 from protocols.link.pmtu import OVERHEAD_BYTES, SCOUT_BYTES, PathMtu
 from protocols.link.schedule import Schedule
-from protocols.link.session import DatagramSession, Session
+from protocols.link.session import DatagramSession, RecordSession, Session
 from protocols.link.state import CONNECTION, ConnectionEvent, ConnectionState, advance
 from protocols.link.stats import LinkCounters, LinkStats
 from protocols.link.train import Bytes, Train, one
@@ -372,6 +372,41 @@ class Connection:
         except PeerError:
             self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
         return True
+
+    def records_untrusted(self, records: Sequence[Bytes], now: float) -> None:
+        """Take records of the key in use, as :meth:`packet_untrusted` would one after the other; DecryptError.
+
+        What stands before a record that does not open has been taken then.
+        """
+        session = self._current
+        assert isinstance(session, RecordSession)  # noqa: S101
+        is_open = self._state is ConnectionState.OPEN
+        if not is_open or not session.usable(now) or session.opens_left < len(records):
+            for record in records:
+                self.packet_untrusted(session, record, None, now)
+            return
+        frames: list[bytes] = []
+        failure: DecryptError | None = None
+        try:
+            for record in records:
+                frames.append(session.open_untrusted(record))  # noqa: PERF401  # those before one that fails count
+        except DecryptError as error:
+            failure = error
+        if frames:
+            self._records_opened(frames, sum(map(len, records[: len(frames)])), now)
+        if failure is not None and self._state is ConnectionState.OPEN:  # one at a time, it would not be looked at else
+            raise failure
+
+    def _records_opened(self, frames: list[bytes], size: int, now: float) -> None:
+        self._liveness.heard(now)
+        self._counters.packets_received += len(frames)
+        self._counters.bytes_received += size
+        self._previous = None  # a stream's key never switches back
+        (self._news if self._timeless.issuperset(map(_KIND, frames)) else self._wake)(self)
+        try:
+            self._frames_untrusted(frames, None, now)
+        except PeerError:
+            self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
 
     def _frames_untrusted(self, frames: Sequence[bytes], address: Address | None, now: float) -> None:
         taken = self._channels.receive_run_untrusted(frames, now)

@@ -45,6 +45,28 @@ class RecordBuffer:
         finally:
             self._rest += view[start:]
 
+    def runs_untrusted(self, data: Bytes, *, has_keys: Callable[[], bool]) -> Iterator[list[memoryview]]:
+        """Yield the records that ``data`` completes, sealed ones of one epoch together; MalformedError.
+
+        Without keys each comes alone: what it proves decides on the next.
+        """
+        run: list[memoryview] = []
+        try:
+            for record in self.records_untrusted(data, has_keys=has_keys):
+                if run and record[2:4] != run[0][2:4]:
+                    whole, run = run, []
+                    yield whole
+                run.append(record)
+                if record[2] not in _SEALED or not has_keys():
+                    whole, run = run, []
+                    yield whole
+        except MalformedError:
+            if run:
+                yield run
+            raise
+        if run:
+            yield run
+
     def _fill(self, view: memoryview, has_keys: Callable[[], bool]) -> int:
         """Complete the record that we have the beginning of; how much of ``view`` went into it, -1 for all too little.
 

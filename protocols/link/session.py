@@ -228,6 +228,11 @@ class RecordSession(_KeyPair):
         header = _RECORD_STRUCT.pack(len(frame) + TAG_BYTES, PacketType.DATA, self.epoch)
         return header, _ZERO4 + counter.to_bytes(8, "big")
 
+    @property
+    def opens_left(self) -> int:
+        """How many records this key may still open."""
+        return self._config.refuse_after_messages - max(self.sent, self.received)
+
     def open_untrusted(self, packet: codec.Buffer) -> bytes:
         """Return the inner frame of a whole record; DecryptError ends the link."""
         header = packet[:RECORD_HEADER_BYTES]

@@ -62,10 +62,10 @@ class StreamServer(ServerMachine):
         if already_over:
             return
         try:
-            for record in self._records.records_untrusted(data, has_keys=lambda: self._connection is not None):
+            for run in self._records.runs_untrusted(data, has_keys=lambda: self._connection is not None):
+                self._run_of_records_untrusted(run, now)
                 if self.is_over:
                     return
-                self._record_untrusted(record, now)
         except DecryptError:
             self._fail(DownReason.AUTHENTICATION)
         except PeerError:
@@ -107,6 +107,16 @@ class StreamServer(ServerMachine):
         return self._over or (self._began and not len(self._responder))
 
     # --- records --------------------------------------------------------------------------------
+
+    def _run_of_records_untrusted(self, run: list[memoryview], now: float) -> None:
+        connection = self._connection
+        if len(run) > 1 and connection is not None and run[0][3] == connection.sessions[0].epoch:
+            connection.records_untrusted(run, now)
+            return
+        for record in run:
+            if self.is_over:
+                return
+            self._record_untrusted(record, now)
 
     def _record_untrusted(self, record: Bytes, now: float) -> None:
         kind = record[2]

@@ -18,7 +18,19 @@ from protocols.guards.address import Address
 from protocols.link.connection import Connection
 from protocols.link.train import Train
 from specs.registry import ChannelId, CloseCode
-from tests.machines import DRONE, EVE, RC, Node, Scene, config, datagram_link, devices, say
+from tests.machines import (
+    DRONE,
+    EVE,
+    RC,
+    Node,
+    Scene,
+    StreamScene,
+    config,
+    datagram_link,
+    devices,
+    say,
+    stream_link,
+)
 
 RUNS = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FAST = SUITES[4]
@@ -189,3 +201,38 @@ def test_a_close_in_the_middle_ends_both() -> None:
     assert not one.drone.link.is_open
     assert standing(many.drone.link) == standing(one.drone.link)
     assert many.drone.address == DRONE
+
+
+# --- records on a stream ----------------------------------------------------------------------------
+
+
+def stream(seed: str = "twins") -> StreamScene:
+    """A link that is up, on a stream; two of one seed are equal in every byte."""
+    rc, drone = devices(seed, dh=FAST.dh)
+    return stream_link(FAST, rc=rc, drone=drone, settings=config(FAST))
+
+
+@RUNS
+@given(script=_runs, flip=st.none() | st.integers(0, 10**6), closes=st.booleans(), cut=st.integers(1, 5_000))
+def test_records_together_are_records_one_by_one(
+    script: list[object], flip: int | None, closes: bool, cut: int
+) -> None:
+    """Whole reads beside small ones: the same messages, the same end."""
+    one, many = stream(), stream()
+    now = one.world.now
+    queue(one.rc, script, now)
+    if closes:
+        one.rc.link.close(CloseCode.GOING_AWAY)
+    sent = bytearray(b"".join(data for data, _ in one.rc.machine.data_to_send(now)))
+    if flip is not None and sent:
+        sent[flip % len(sent)] ^= 1
+    for at in range(0, len(sent), cut):
+        one.drone.machine.receive(bytes(sent[at : at + cut]), now)
+    one.drone.turn(now)
+    if sent:
+        many.drone.machine.receive_train(Train(memoryview(sent), len(sent), None), now)
+    many.drone.turn(now)
+    assert [message for _, message in many.drone.inbox] == [message for _, message in one.drone.inbox]
+    assert standing(many.drone.link) == standing(one.drone.link)
+    assert many.drone.downs() == one.drone.downs()
+    assert many.drone.machine.data_to_send(now) == one.drone.machine.data_to_send(now)
