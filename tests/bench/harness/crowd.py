@@ -15,6 +15,8 @@ RC: Final = "tests.bench.ends.rc"
 _MESSAGES_PER_S: Final = 100_000
 """Messages of a round of a second: the same number whatever the number of links."""
 _BURST: Final = 256
+_MOST_LINKS: Final = 1_000
+"""Each of so many has a burst in each round."""
 _CHEAP_TO_LINK: Final = SUITES[3]
 """It has the cipher of the default suite; where messages are measured, a thousand handshakes need not take long."""
 _SETTLE_S: Final = 0.3
@@ -47,7 +49,7 @@ def cost_per_message(links: int) -> Side:
             await _all_there(drone, links)
 
             async def measure(seconds: float) -> Reading:
-                count = max(int(_MESSAGES_PER_S * seconds), links * _BURST)
+                count = max(int(_MESSAGES_PER_S * seconds), _MOST_LINKS * _BURST)
                 await drone.ask(op="mark")
                 sent = (await rc.ask(op="send", messages=count))["sent"]
                 return reading(await drone.ask(op="cost", sent=sent))
