@@ -89,7 +89,7 @@ async def test_a_case_may_do_without_warm_up_and_with_fewer_rounds() -> None:
     log: list[str] = []
     few = Case(name="x", what="", unit="", ours=side(log, "ours", 7), warm_up=False, max_rounds=9, quick_rounds=1)
     outcome = await contest(few, QUICK, tell)
-    assert log == ["ours opens", "ours 0.2", "ours ends"]
+    assert log == ["ours opens", "ours 0.15", "ours ends"]
     assert outcome.as_dict(few, Target("<=", 7, plain=True))["met"] is True
 
 

@@ -10,4 +10,5 @@ CASE = Case(
     ours=cost_per_message(1_000),
     peer=cost_per_message(1),
     peer_name="one link",
+    quick_rounds=2,
 )

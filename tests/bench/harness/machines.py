@@ -132,7 +132,8 @@ def noise_over_streams(suite: Suite) -> Side:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(initiate)
                 nursery.start_soon(respond)
-            first.split(), second.split()
+            for end in (first, second):
+                end.split()
 
         async with _on_connections(shake) as measure:
             yield measure

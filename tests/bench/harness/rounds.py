@@ -17,8 +17,15 @@ class Effort:
     seconds: float
     """Length of a round."""
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether this is to be over soon, and no more."""
+        return self.seconds < FULL.seconds
 
-QUICK = Effort(3, 0.2)
+
+QUICK = Effort(3, 0.15)
+QUICK_MORE = Effort(2, 0.1)
+"""What has no target."""
 FULL = Effort(5, 0.9)
 Tell = Callable[[str], None]
 """Takes a line about what is happening."""
@@ -38,7 +45,7 @@ async def contest(case: Case, effort: Effort, tell: Tell) -> Outcome:
             peer = await _warm_up(peer, max(_MIN_WARM_UP_S, seconds / 3), outcome)
         mine: list[Reading] = []
         theirs: list[Reading] = []
-        rounds = min(effort.rounds, case.quick_rounds if effort == QUICK else case.max_rounds)
+        rounds = min(effort.rounds, case.quick_rounds if effort.is_quick else case.max_rounds)
         for number in range(rounds):
             tell(f"round {number + 1} of {rounds}")
             mine.append(await ours(seconds))
@@ -78,7 +85,7 @@ async def sweep(plan: Sweep, effort: Effort, tell: Tell) -> Json:
     """Measure every point of a sweep."""
     points: list[Json] = []
     absent = ""
-    for x in (effort == QUICK and plan.quick_xs) or plan.xs:
+    for x in (effort.is_quick and plan.quick_xs) or plan.xs:
         case = Case(
             name=plan.name,
             what=plan.what,
@@ -87,6 +94,7 @@ async def sweep(plan: Sweep, effort: Effort, tell: Tell) -> Json:
             peer=plan.peer(x) if plan.peer else None,
             length=plan.length,
             max_rounds=plan.max_rounds,
+            quick_rounds=1,
         )
         tell(f"{x} {plan.x_unit}")
         outcome = await contest(case, effort, _say_nothing)

@@ -17,10 +17,11 @@ from tests.bench.harness.child import ROOT, environment
 from tests.bench.harness.contract import FIGURES
 from tests.bench.harness.model import Json
 from tests.bench.harness.registry import chosen, names
-from tests.bench.harness.rounds import FULL, QUICK, Effort
+from tests.bench.harness.rounds import FULL, QUICK, QUICK_MORE, Effort
 
 WORKER: Final = "tests.bench.harness.worker"
-_CASE_S: Final = {FULL: 120.0, QUICK: 60.0}
+_CASE_S: Final = 120.0
+_QUICK_CASE_S: Final = 60.0
 """A case that takes longer hangs."""
 _LEAVE_S: Final = 3.0
 """Until a case has taken down what it set up, for example network namespaces."""
@@ -65,10 +66,11 @@ class Plan:
     known: Callable[[Sequence[str]], list[str]] = chosen
     """From the names that were asked for to those that there are."""
 
-    @property
-    def effort(self) -> Effort:
+    def effort(self, name: str) -> Effort:
         """How much is measured."""
-        return QUICK if self.quick else FULL
+        if not self.quick:
+            return FULL
+        return QUICK if name in FIGURES else QUICK_MORE
 
 
 async def run(plan: Plan, progress: Progress) -> Report:
@@ -99,16 +101,17 @@ def _broken(name: str, reason: str) -> Json:
 
 
 async def _run_case(plan: Plan, name: str, progress: Progress) -> Json:
-    effort = plan.effort
+    effort = plan.effort(name)
+    limit_s = _QUICK_CASE_S if plan.quick else _CASE_S
     command = [sys.executable, "-m", plan.worker, name, str(effort.rounds), str(effort.seconds)]
     process = await trio.lowlevel.open_process(
         command, stdin=PIPE, stdout=PIPE, stderr=None if "AEROLINK_BENCH_STDERR" in os.environ else DEVNULL,
         cwd=ROOT, env=environment(), start_new_session=True,
     )  # fmt: skip
     try:
-        with trio.move_on_after(_CASE_S[effort]):
+        with trio.move_on_after(limit_s):
             return await _listen(process, name, progress)
-        return _broken(name, f"it took more than {_CASE_S[effort]:.0f} s")
+        return _broken(name, f"it took more than {limit_s:.0f} s")
     finally:
         with trio.CancelScope(shield=True):
             await _end(process)
