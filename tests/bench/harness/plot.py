@@ -14,7 +14,7 @@ def draw(report: Json, file: Path) -> None:
     """Draw a report into a file; its suffix says in what format."""
     import_module("matplotlib").use("Agg")
     plot: Any = import_module("matplotlib.pyplot")
-    figure, axes = plot.subplots(1, 3, figsize=(19, 7.5), width_ratios=(1.6, 1, 1))
+    figure, axes = plot.subplots(1, 3, figsize=(19, 11), width_ratios=(1.6, 1, 1))
     _bars(axes[0], [entry for entry in report["figures"] + report["more"] if entry["ratio"] is not None])
     for axis, (name, label) in zip(axes[1:], _LINES, strict=True):
         _line(axis, next((entry for entry in report["more"] if entry["name"] == name), None), name, label)
@@ -56,7 +56,10 @@ def _line(axis: Any, sweep: Json | None, name: str, label: str) -> None:
         if known:
             axis.plot(*zip(*known, strict=True), marker="o", color=color, label=title)
     axis.set_xscale("log", base=2 if label.startswith("bytes") else 10)
-    axis.set_yscale("log")
+    if sweep["peer_name"] is None:
+        axis.set_ylim(bottom=0)
+    else:
+        axis.set_yscale("log")
     axis.set_xlabel(label)
     axis.set_ylabel(f"{sweep['unit']} per message")
     axis.set_title(name, fontsize=9)
