@@ -39,7 +39,9 @@ MIN_TIMER_S: Final = 0.2
 REORDERED_S: Final = 0.01
 """How much later than its scout's a probe's answer may come, at least."""
 CONFIRM_S: Final = 2.0
-"""How often the size in use is probed while large datagrams are sent; and the least, when not even it passes."""
+"""How soon the size in use is probed while large datagrams are sent; and the least, when not even it passes."""
+MAX_CONFIRM_S: Final = 8.0
+"""The wait doubles up to this each time that it passes: a thousand links must not spend their time on large probes."""
 FIRST_RAISE_S: Final = 30.0
 """How long the first result stands before more is tried again. Each wait is twice the one before, up to ..."""
 RAISE_S: Final = 600.0
@@ -114,8 +116,8 @@ class PathMtu:
     """The size of the datagrams of one connection. Without room above the base nothing ever happens."""
 
     __slots__ = (
-        "_base", "_confirm_at_s", "_id", "_losses", "_outstanding", "_probe", "_probe_due", "_raise_at_s", "_raise_s",
-        "_rtt", "_scout_due", "_scouted", "_search", "_silent", "_timer_s", "_used", "state",
+        "_base", "_confirm_at_s", "_confirm_s", "_id", "_losses", "_outstanding", "_probe", "_probe_due", "_raise_at_s",
+        "_raise_s", "_rtt", "_scout_due", "_scouted", "_search", "_silent", "_timer_s", "_used", "state",
     )  # fmt: skip
 
     def __init__(self, base_bytes: int, limit_bytes: int, address: Address) -> None:
@@ -140,6 +142,7 @@ class PathMtu:
         self._used = False
         """Whether large datagrams have left since the size in use was confirmed."""
         self._confirm_at_s = self._raise_at_s = float("inf")
+        self._confirm_s = CONFIRM_S
         self._raise_s = FIRST_RAISE_S
 
     @property
@@ -246,6 +249,7 @@ class PathMtu:
         self._outstanding.clear()
         self._silent = 0
         self._raise_s = FIRST_RAISE_S
+        self._confirm_s = CONFIRM_S
         self._confirmed(now)
         self._ask(self.size_bytes)
 
@@ -261,6 +265,7 @@ class PathMtu:
             self._ask(size)
             return
         self.state = advance(PMTU, self.state, PmtuEvent.SETTLED)
+        self._confirm_s = CONFIRM_S
         self._raise_at_s = now + self._raise_s
         self._confirmed(now)
 
@@ -280,10 +285,12 @@ class PathMtu:
         self._probe_due, self._scout_due, self._timer_s = False, False, None
         self._used = False
         self._losses = 0
-        self._confirm_at_s = now + CONFIRM_S
+        self._confirm_at_s = now + self._confirm_s
+        self._confirm_s = min(2 * self._confirm_s, MAX_CONFIRM_S)  # a path that held will hold
 
     def _unconfirmed(self, now: float) -> None:
         """The size in use was lost."""
+        self._confirm_s = CONFIRM_S
         self._losses += self._scouted
         self._silent += not self._scouted
         if self._losses < BLACK_HOLE_PROBES:

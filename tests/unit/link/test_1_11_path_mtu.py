@@ -11,7 +11,7 @@ from protocols.events import DownReason, SendControl, SendState, SendStream, Str
 from protocols.guards.address import ip_address
 from protocols.link.config import LinkConfig
 from protocols.link.connection import Connection
-from protocols.link.pmtu import OVERHEAD_BYTES, SCOUT_BYTES
+from protocols.link.pmtu import MAX_CONFIRM_S, OVERHEAD_BYTES, SCOUT_BYTES
 from specs.registry import ChannelId, InnerType, PacketType
 from tests.machines import (
     DRONE,
@@ -196,7 +196,7 @@ def test_lk_89_a_black_hole_under_pictures() -> None:
 
     assert film(2.0) >= 38
     scene.world.taps[0] = narrow(1_472)
-    film(3.0)
+    film(MAX_CONFIRM_S + 1.0)
     assert sizes(scene)[1] == 1_472
     assert film(1.0) >= 18
 

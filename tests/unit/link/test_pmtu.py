@@ -10,6 +10,7 @@ from protocols.link.pmtu import (
     BLACK_HOLE_PROBES,
     CONFIRM_S,
     FIRST_RAISE_S,
+    MAX_CONFIRM_S,
     MIN_PLPMTU,
     PMTU,
     RAISE_S,
@@ -300,7 +301,7 @@ def test_lk_89_acknowledged_data_prove_more_than_probes() -> None:
     way.run(20.0)
     assert len(way.probes) == before
     way.delivered = 1_000
-    way.run(5.0)
+    way.run(MAX_CONFIRM_S + 1.0)
     assert len(way.probes) > before
 
 
@@ -351,3 +352,16 @@ def test_the_limit_follows_from_the_configuration() -> None:
     assert LinkConfig(probe_max_bytes=0).probe_limit_bytes == 0
     with pytest.raises(UsageError):
         LinkConfig(probe_max_bytes=MAX_PROBED_DATAGRAM_BYTES + 1)
+
+
+def test_lk_89_a_path_that_holds_is_asked_less_often() -> None:
+    """LK-89: after 2 s, then 4 and every 8 s; and after a loss every 2 s again."""
+    way = Way(8_972).start().settle()
+    asked: list[int] = []
+    for _ in range(28):
+        way.mtu.sent(8_972)
+        before = len(way.probes)
+        way.run(1.0)
+        asked.append(len(way.probes) - before)
+    assert 3 <= sum(asked) <= 5
+    assert sum(asked[:8]) >= 2
