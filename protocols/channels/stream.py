@@ -35,6 +35,7 @@ from protocols.events import ChannelEvent, Sendable, SendStream, StreamReceived
 from specs.registry import MAX_STREAM_FRAGMENTS, MAX_STREAM_MESSAGE_BYTES, ChannelId, InnerType
 
 _MIXED: Final = -1
+_SMALL_FRAME_BYTES: Final = 512
 _TOO_LARGE: Final = "a stream message is at most 1,048,576 bytes"
 _NONE: Final[deque[StreamReceived]] = deque()
 """Shared by all channels of which nothing waits to be read; nothing is ever added to it."""
@@ -148,18 +149,24 @@ class StreamChannel(SendsOne, ChannelBase):
         """A message under way cannot change the length of its fragments (CH-40): it is dropped."""
         if self._cut and self._cut.length > self.path.max_frame_bytes - HEADER_BYTES:
             self._cut = None
-            self._drop(0)
+            self._drop(0, 1)
             self._offer_room()
 
     def _drop_oldest(self) -> None:
         """Drop whole messages until the rest fits; one that is half sent is better finished."""
-        place = 1 if self._cut else 0
-        while self._queued_bytes > STREAM_QUEUE_BYTES:
-            self._drop(place)
+        first = end = 1 if self._cut else 0
+        rest = self._queued_bytes
+        while rest > STREAM_QUEUE_BYTES:
+            rest -= len(self.unsent[end]) + MESSAGE_OVERHEAD_BYTES
+            end += 1
+        self._drop(first, end)
 
-    def _drop(self, place: int) -> None:
-        self._queued_bytes -= len(self.unsent.pop(place)) + MESSAGE_OVERHEAD_BYTES
-        self.counters.dropped += 1
+    def _drop(self, first: int, end: int) -> None:
+        """Drop these places at once: a large message may take the room of thousands of small ones."""
+        gone = self.unsent[first:end]
+        del self.unsent[first:end]
+        self._queued_bytes -= sum(map(len, gone)) + len(gone) * MESSAGE_OVERHEAD_BYTES
+        self.counters.dropped += len(gone)
 
     def _offer_room(self) -> None:
         """Say so when half of the queue is free, to who was refused."""
@@ -211,8 +218,11 @@ class StreamChannel(SendsOne, ChannelBase):
         data, cut = self.unsent[0], self._cut
         if cut is None:
             parts = -(-len(data) // (self.path.max_frame_bytes - HEADER_BYTES))
-            cut = self._cut = _Cut(self._first, -(-len(data) // parts), parts)
+            cut = _Cut(self._first, -(-len(data) // parts), parts)
         many = max(min(most, cut.count - cut.index, room // (cut.length + HEADER_BYTES)), at_least_one)
+        if not many:
+            return []  # it has not begun, and may still be cut otherwise, or dropped
+        self._cut = cut
         frames = fragments(self.id, cut.sequence, data, cut.length, range(cut.index, cut.index + many))
         cut.index += many
         if cut.index == cut.count:
@@ -292,14 +302,15 @@ class StreamChannel(SendsOne, ChannelBase):
             raise MalformedError("stream: unknown forward-error-correction scheme (CH-40)")
         if total == 1 and index == 0:
             if self._reassembly.whole_untrusted(sequence):
-                self._deliver(sequence, (frame[HEADER_BYTES:],), len(frame) - HEADER_BYTES)
+                self._deliver((sequence,), (frame[HEADER_BYTES:],), len(frame) - HEADER_BYTES)
             return
         if index >= total or total > MAX_STREAM_FRAGMENTS:
             raise ProtocolViolationError("stream: no such fragment (CH-40)")
-        body = memoryview(frame)[HEADER_BYTES:]  # copied once, when the message is whole
+        # Copied once, when the message is whole; but a view costs 300 bytes, which a small body is not worth (CH-4).
+        body = memoryview(frame)[HEADER_BYTES:] if len(frame) > _SMALL_FRAME_BYTES else frame[HEADER_BYTES:]
         message = self._reassembly.fragment_untrusted(sequence, index, total, body)
         if message is not None:
-            self._deliver(sequence, (message,), len(message))
+            self._deliver((sequence,), (message,), len(message))
 
     def _receive_run_untrusted(self, frames: Sequence[bytes], now: float) -> int:
         first, run = count_whole(self.id, frames)
@@ -308,7 +319,7 @@ class StreamChannel(SendsOne, ChannelBase):
             return 1
         if self._reassembly.take_run(first, run):
             messages = bodies(frames[:run])
-            self._deliver(first, messages, sum(map(len, messages)))
+            self._deliver(range(first, first + run), messages, sum(map(len, messages)))
         else:
             for frame in frames[:run]:
                 self._receive_untrusted(frame, now)
@@ -324,21 +335,24 @@ class StreamChannel(SendsOne, ChannelBase):
 
     def _bundle_untrusted(self, frame: bytes, now: float) -> None:  # noqa: ARG002
         first, messages, size = unbundle_untrusted(frame)
+        sequences = range(first, first + len(messages))
         if self._reassembly.take_run(first, len(messages)):
-            self._deliver(first, messages, size)
+            self._deliver(sequences, messages, size)
             return
         if self._reassembly.contradicts(first, len(messages)):
             raise ProtocolViolationError("stream bundle: fragments of one of its messages have arrived (CH-44)")
-        for sequence, message in enumerate(messages, start=first):
-            if self._reassembly.whole_untrusted(sequence):
-                self._deliver(sequence, (message,), len(message))
+        is_new = list(map(self._reassembly.whole_untrusted, sequences))  # delivered together: they may be thousands
+        fresh = list(compress(messages, is_new))
+        self._deliver(compress(sequences, is_new), fresh, sum(map(len, fresh)))
 
-    def _deliver(self, first: int, messages: Sequence[bytes], size: int) -> None:
-        """Hand out whole messages of consecutive sequences, ``size`` bytes in all."""
+    def _deliver(self, sequences: Iterable[int], messages: Sequence[bytes], size: int) -> None:
+        """Hand out whole messages, ``size`` bytes in all."""
+        many = len(messages)
+        if not many:
+            return
         if not self.unread:
             self.unread = deque()
-        many = len(messages)
-        fields = zip(repeat(self.id), range(first, first + many), messages)
+        fields = zip(repeat(self.id), sequences, messages)
         self.unread.extend(map(_new, repeat(StreamReceived), fields))
         self.counters.received += many
         self._unread_bytes += size + many * MESSAGE_OVERHEAD_BYTES

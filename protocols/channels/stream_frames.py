@@ -104,6 +104,8 @@ def count_whole(channel: ChannelId, frames: Sequence[bytes]) -> tuple[int, int]:
     if frames[0][8:HEADER_BYTES] != _ONLY_FRAGMENT or frames[1][8:HEADER_BYTES] != _ONLY_FRAGMENT:
         return 0, 0
     first: int = HEADER.unpack_from(frames[0])[3]
+    if HEADER.unpack_from(frames[1])[3] != first + 1:  # asked first: one out of order must not cost a look at all
+        return 0, 0
     headers = _whole_headers(channel, range(first, min(first + len(frames), 2**32)))
     fits = list(map(bytes.startswith, frames, headers))
     return first, fits.index(False) if False in fits else len(fits)

@@ -1,11 +1,15 @@
 """`stream`: CH-40 to CH-42."""
 
+import tracemalloc
+from collections.abc import Iterable, Sequence
 from itertools import permutations
 from typing import Any, cast
 
 import pytest
 
 from protocols.channels.limits import STREAM_QUEUE_BYTES, STREAM_READ_BYTES, STREAM_REORDER_MESSAGES
+from protocols.channels.stream import StreamChannel
+from protocols.channels.stream_frames import count_whole
 from protocols.errors import MalformedError, MessageTooLargeError, PeerError, ProtocolViolationError, UsageError
 from protocols.events import SendState, SendStream, StreamReceived
 from specs.registry import ChannelClass, ChannelId
@@ -184,6 +188,73 @@ def test_a_large_message_in_front_of_small_ones() -> None:
     messages = [bytes(580), *[b"s"] * 400]
     sender.send_many(ChannelId.VIDEO, messages, 0.0)
     assert frames(sender) == [bundle(0, messages[:193]), bundle(193, messages[193:])]
+
+
+def test_a_message_that_no_fragment_of_has_left_is_cut_anew() -> None:
+    """It did not fit a run any more: that is no beginning."""
+    sender, receiver = make(), make()
+    sender.send_many(ChannelId.VIDEO, [b"a", b"b", bytes(3000), b"c"], 0.0)
+    give(receiver, *sender.next_frames(0.0, 64, 100))
+    sender.max_frame_bytes = 600
+    carry(sender, receiver)
+    assert [len(event.data) for event in events(receiver) if isinstance(event, StreamReceived)] == [1, 1, 3000, 1]
+    assert sender.stats().stream.dropped == 0
+
+
+def test_ch_43_a_hostile_bundle_costs_about_the_same_whatever_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of messages, of which the first is known: they are handed out in one step."""
+    steps: list[int] = []
+    deliver = StreamChannel._deliver  # pyright: ignore[reportPrivateUsage]
+
+    def counting(channel: StreamChannel, sequences: Iterable[int], messages: Sequence[bytes], size: int) -> None:
+        steps.append(len(messages))
+        deliver(channel, sequences, messages, size)
+
+    monkeypatch.setattr(StreamChannel, "_deliver", counting)
+    receiver = make(reliable=True)
+    many = [b""] * 20_000
+    give(receiver, stream(0, 0, 1, b"known"), stream(7, 0, 1, b"ahead"), bundle(0, many))
+    assert steps == [1, 1, 19_998]
+    assert [event.sequence for event in events(receiver) if isinstance(event, StreamReceived)] == [
+        0, 7, *range(1, 7), *range(8, 20_000),
+    ]  # fmt: skip
+    assert receiver.stats().stream.dropped == 2
+
+
+def test_a_run_out_of_order_is_not_looked_at_whole() -> None:
+    """Frames that do not follow each other cost a look at the next one, not at all that came with them."""
+    wire = [stream(sequence, 0, 1, b"") for sequence in range(64)]
+    assert count_whole(ChannelId.VIDEO, wire) == (0, 64)
+    assert count_whole(ChannelId.VIDEO, wire[::-1]) == (0, 0)
+    receiver = make()
+    assert receiver.receive_run_untrusted(wire[::-1], 0.0) == 64
+    assert len(events(receiver)) == 64
+
+
+def test_ch_4_tiny_fragments_do_not_cost_a_view_each() -> None:
+    """All that a peer can leave unfinished on a channel: 32,760 fragments of a byte."""
+    receiver = make()
+    tracemalloc.start()
+    try:
+        for sequence in range(8):
+            give(receiver, *(stream(sequence, index, 4096, b"x") for index in range(4095)))
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 8_388_608  # what 8 honest ones of the largest size would hold
+
+
+def test_a_large_message_pushes_out_thousands_of_small_ones_at_once() -> None:
+    sender, receiver = make(reliable=True), make(reliable=True)
+    taken = sender.send_many(ChannelId.VIDEO, [b""] * 40_000, 0.0)
+    assert taken == STREAM_QUEUE_BYTES // 64
+    sender.send(video(bytes(LARGEST)), now=0.0)
+    dropped = sender.stats().stream.dropped
+    assert dropped == taken - (STREAM_QUEUE_BYTES - LARGEST - 64) // 64
+    assert sender.room(ChannelClass.STREAM) == (STREAM_QUEUE_BYTES - LARGEST - 64) % 64
+    carry(sender, receiver)
+    got = [event.sequence for event in events(receiver) if isinstance(event, StreamReceived)]
+    assert got == list(range(dropped, taken + 1))
 
 
 # --- many at once -------------------------------------------------------------------------------
