@@ -100,6 +100,8 @@ class RemoteController(Node):
         attempt = _Attempt(trio.Event(), peer, self.config.suites[0].dh)
         bytes_carrier, address = await self._open(endpoint, carrier)
         try:
+            if peer is not None and self._trust.is_revoked(peer.key_id):
+                raise RevokedError("this device was revoked here meanwhile")  # nobody saw this attempt to end it
             client = Client(
                 self.config,
                 self.identity,

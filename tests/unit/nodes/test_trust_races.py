@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from nodes import Drone, Endpoint, RemoteController, Stores
-from nodes.stores.memory import MemoryPeerDirectory
+from nodes.drone import CarrierName
+from nodes.stores.memory import MemoryCounterStore, MemoryPeerDirectory
 from nodes.testing import Datagram, MemoryNetwork
 from protocols.errors import (
     LinkTimeoutError,
@@ -267,6 +268,33 @@ async def test_a_controller_that_revokes_ends_what_it_has_begun() -> None:
             await rc.connect(pair.drone_id, where)
 
 
+@pytest.mark.parametrize("carrier", ["udp", "tcp"])
+@virtual
+async def test_lk_45_a_controller_that_revokes_while_its_carrier_opens_sends_not_a_byte(
+    carrier: CarrierName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LK-45, LK-74: there is no machine yet that could be told; nothing is agreed with the revoked key either."""
+    network, pair = MemoryNetwork(), await paired()
+    async with (
+        Drone(pair.drone, CONFIG, network=network) as drone,
+        RemoteController(pair.rc, CONFIG, network=network) as rc,
+    ):
+        where = await drone.listen(LOOPBACK, carrier)
+        opening = "datagrams_towards" if carrier == "udp" else "stream_towards"
+        open_now = getattr(network, opening)
+
+        async def revoked_meanwhile(endpoint: Endpoint) -> object:
+            await rc.revoke(pair.drone_id)
+            return await open_now(endpoint)
+
+        monkeypatch.setattr(network, opening, revoked_meanwhile)
+        with pytest.raises(RevokedError, match="meanwhile"):
+            await rc.connect(pair.drone_id, where, carrier)
+        await trio.sleep(1)
+        assert len(rc.identity.agreements) == 0
+        assert drone.handshake_counters()["public_key_jobs"] == 0
+
+
 # --- another pairing ----------------------------------------------------------------------------
 
 
@@ -354,6 +382,36 @@ async def test_pr_37_a_proof_with_the_old_secret_is_not_written() -> None:
         await trio.sleep(2)
         assert drone.links
         assert await directory.find(pair.rc_id) == fresh
+
+
+@virtual
+async def test_pr_37_a_proof_that_is_being_looked_up_raises_no_counter_of_the_pairing_that_comes_meanwhile() -> None:
+    """PR-37: a controller that has lost its counters pairs anew; the old ones would lock it out again."""
+    network, pair = MemoryNetwork(), await paired()
+    await pair.rc.counters.reserve("P256", 5_000, create=True)
+    stores, directory = await late(pair.drone)
+    reset = Stores(pair.rc.keys, pair.rc.peers, MemoryCounterStore())
+    async with (
+        Drone(stores, CONFIG, network=network) as drone,
+        RemoteController(pair.rc, CONFIG, network=network) as rc,
+        RemoteController(reset, CONFIG, network=network) as again,
+    ):
+        where, streams = await drone.listen(LOOPBACK), await drone.listen(LOOPBACK, "tcp")
+        holding = Holding(network)
+        holding.begin(where)
+        await rc.connect(pair.drone_id, where)
+        directory.find_s = 0.9
+        holding.release()
+        await trio.sleep(0.1)
+        assert drone.handshake_counters()["confirmed"] == 1  # its counter is 5,001, and the record is looked up
+        directory.find_s = 0.0
+        await again.pair(drone.open_pairing(), streams, "tcp")
+        await trio.sleep(2)
+        record = await directory.find(pair.rc_id)
+        assert record is not None
+        assert record.state is PeerState.PENDING
+        assert record.initiation_counter < 5_000
+        await again.connect(pair.drone_id, where)
 
 
 # --- a pairing that cannot be stored, or is over when it is -------------------------------------
