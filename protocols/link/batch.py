@@ -66,6 +66,10 @@ class Lane:
         self.view: Final = memoryview(bytearray(size_bytes))
         self._slots: dict[int, Slots] = {}
 
+    def has_slots(self, length: int) -> bool:
+        """Whether there are slices for datagrams of ``length`` bytes."""
+        return length in self._slots
+
     def slots(self, length: int) -> Slots:
         """Return the places of datagrams of ``length`` bytes."""
         slots = self._slots.get(length)
@@ -164,9 +168,14 @@ def counters_untrusted(data: codec.Buffer, length: int) -> tuple[bytes, Sequence
 def open_run_untrusted(aead: AeadObject, data: codec.Buffer, length: int, lane: Lane) -> list[bytes]:
     """Open every datagram of a train and return the frames; InvalidTag if one of them fails.
 
-    The train fits the lane, into which it is copied: that costs less than cutting slices anew.
+    The train fits the lane, into which it is copied: that costs less than cutting slices anew. A length that is new
+    must be proven by a first datagram that opens: nobody else makes us cut slices, or lose those that are in use.
     """
     size = len(data)
+    if not lane.has_slots(length):
+        first = memoryview(data)[:length]
+        header = first[:DATA_HEADER_BYTES]
+        aead.decrypt(header[_NONCE_START:], first[DATA_HEADER_BYTES:], header)
     lane.view[:size] = data
     slots = lane.slots(length)
     whole, rest = divmod(size, length)

@@ -356,7 +356,6 @@ class Connection:
         frames = session.open_run_untrusted(train.data, train.segment_bytes, counters, lane)
         if frames is None:
             return False
-        self._wake(self)
         self._liveness.heard(now)
         self._counters.packets_received += len(frames)
         self._counters.bytes_received += len(train.data)

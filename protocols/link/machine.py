@@ -32,6 +32,8 @@ _DATAGRAM_LANES: Final = 3
 _STREAM_LANES: Final = 1
 _MAX_TRAINS: Final = 64
 """Likewise, for those that need no lane."""
+_MAX_REPLIES: Final = 32
+"""Handshake packets among them: whoever may cause those (cookies, to anybody) must not silence links that are up."""
 _MIN_RUN: Final = 3
 """Fewer datagrams are opened one by one."""
 
@@ -83,7 +85,8 @@ class Machine(ABC):
     def trains_to_send(self, now: float) -> list[Train]:
         """Return what is to be sent now, most urgent first, as far as one batch goes; nothing: there is no more.
 
-        The same as ``data_to_send``, in trains. They are valid until the next call.
+        The same as ``data_to_send``, in trains, but for a bound on handshake packets in each batch. They are valid
+        until the next call.
         """
         if not self.has_output:
             self.has_more = False
@@ -91,8 +94,9 @@ class Machine(ABC):
         queue = self._queue
         self._log.watch(self.handshakes, now)
         self._lanes.reset()
-        trains = [one(*queue.popleft()) for _ in range(min(len(queue), _MAX_TRAINS))]
-        self.has_more = bool(queue) or not self._collect_trains(trains, now)
+        trains = [one(*queue.popleft()) for _ in range(min(len(queue), _MAX_REPLIES))]
+        is_all = self._collect_trains(trains, now)
+        self.has_more = bool(queue) or not is_all
         return trains
 
     def _collect_trains(self, trains: list[Train], now: float) -> bool:

@@ -68,6 +68,21 @@ async def test_what_arrives_may_be_written_into_until_the_next_receive(receives:
     await receiver.aclose()
 
 
+async def test_a_flood_of_small_datagrams_leaves_others_their_turn() -> None:
+    """Trains that the system joined count by their datagrams: what one ``receive`` gives is bounded work."""
+    sender, receiver = await _bind("127.0.0.1", Offload.AUTO), await _bind("127.0.0.1", Offload.AUTO)
+    found = 0
+    with trio.fail_after(DEADLINE_S):
+        for _ in range(16):
+            await sender.send([Train(pattern(64 * 40), 40, at(receiver))])
+        while found < 16 * 64:
+            taken = sum(train.segments for train in await receiver.receive())
+            assert taken < 256 + 64
+            found += taken
+    await sender.aclose()
+    await receiver.aclose()
+
+
 async def test_a_socket_of_ipv6_speaks_ipv4_too() -> None:
     six, four = await _bind("::", Offload.AUTO), await _bind("127.0.0.1", Offload.AUTO)
     there = ip_address("127.0.0.1", six.endpoint.port)

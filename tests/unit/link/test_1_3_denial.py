@@ -11,10 +11,10 @@ import pytest
 
 from protocols.crypto.suites import SUITES, Suite
 from protocols.errors import PolicyError
-from protocols.events import AlarmKind, DownReason
+from protocols.events import AlarmKind, DownReason, SendState
 from protocols.guards import cookie as guard
 from protocols.guards.address import Address, ip_address, relay_address
-from specs.registry import HandshakeKind, PacketType, Role
+from specs.registry import ChannelId, HandshakeKind, PacketType, Role
 from tests.helpers.forge import forge, remac
 from tests.machines import (
     DRONE,
@@ -129,6 +129,23 @@ def test_lk_22_no_job_before_mac2_under_load(held: str) -> None:
     assert scene.drone.counts["cookies_sent"] > 4_900
     scene.world.run_for(3.0)
     talk(scene)
+
+
+def test_lk_22_cookies_do_not_silence_the_links_that_are_up() -> None:
+    """LK-22: whoever knows our public key may ask for more cookies than leave; a stick leaves with the next batch."""
+    scene = datagram_link(FAST, drone_settings=config(FAST, load_initiations_per_s=20.0))
+    eve = forge(FAST, Device(Role.RC, "eve").keys["25519"], public(scene)).datagram
+    machine, now = scene.drone.machine, scene.world.now
+    for number in range(200):
+        data = remac(eve[:16] + number.to_bytes(4, "big") + eve[20:], public(scene))
+        machine.receive(data, now, ip_address("198.51.0.1", 9))
+    scene.drone.link.send(SendState(ChannelId.TELEMETRY, 1, b"here"), now)
+    batch = machine.trains_to_send(now)
+    assert [train.address for train in batch if train.data[0] == PacketType.DATA] == [RC]
+    assert machine.has_more
+    while machine.has_more:
+        batch += machine.trains_to_send(now)
+    assert len(batch) == scene.drone.counts["cookies_sent"] + 1 > 100
 
 
 def test_lk_22_load_mode_ends() -> None:

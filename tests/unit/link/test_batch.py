@@ -241,6 +241,21 @@ def test_lanes_keep_few_lengths() -> None:
     assert lane.slots(OVERHEAD_BYTES) is not kept[0]
 
 
+def test_only_who_has_the_key_makes_a_lane_cut_slices() -> None:
+    """A forged train of a new length costs a failed tag, and takes nothing from the lengths in use."""
+    train, opening = sealed_train([64] * 8)
+    lane = Lane(DATAGRAM_LANE_BYTES)
+    seen = batch.counters_untrusted(train.data, train.segment_bytes)
+    assert seen is not None
+    assert opening.open_run_untrusted(train.data, train.segment_bytes, seen[1], lane) == frames_of([64] * 8)
+    for length in range(OVERHEAD_BYTES, OVERHEAD_BYTES + 40):
+        forged = b"".join(bytes(train.data[:8]) + at.to_bytes(8, "big") + bytes(length - 16) for at in range(8, 12))
+        if length != train.segment_bytes:
+            assert opening.open_run_untrusted(forged, length, (8, 9, 10, 11), lane) is None
+            assert not lane.has_slots(length)
+    assert lane.has_slots(train.segment_bytes)
+
+
 # --- what ``cryptography`` does not check ----------------------------------------------------------
 
 
