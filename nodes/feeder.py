@@ -7,7 +7,9 @@ task only looks from time to time whether anybody reads (*hot*); when one has be
 and is called when the borrower leaves (*cold*). So borrowing costs nothing per message, no carrier is left alone for
 longer than a look, and an idle node has no timer for it.
 
-What sets a task's :class:`Wakeup` without any input (the end of a link, say) interrupts its reading.
+What sets a task's :class:`Wakeup` without any input (the end of a link, say) interrupts its reading. Whatever fails
+while it reads, carrier or machine, fails in the pump's task: a user who catches errors must not keep a machine going
+that is in no state to go on, and what came for others is no affair of his.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,18 +42,22 @@ class Feeder:
         self._cold = False
         self._called = Wakeup()
         self._ended = False
+        self._failure: Exception | None = None
+        """What a borrower met, for the pump's task."""
 
     async def run(self) -> None:
         """Read until the end of the stream, or let others; ClosedResourceError when the carrier is closed."""
-        while not self._ended:
+        while not self._ended and self._failure is None:
             if self._reading or self._wanted:
                 await self._stand_by()
             else:
                 await self._read()
+        if self._failure is not None:
+            raise self._failure
 
     async def wait(self, ready: Wakeup) -> None:
         """Wait until ``ready`` may have been set; meanwhile, feed the machine if nobody else does. A checkpoint."""
-        if self._reading or self._ended or ready.is_set:
+        if self._reading or self._ended or self._failure is not None or ready.is_set:
             self._wanted = True
             await ready.wait()
             return
@@ -62,8 +68,8 @@ class Feeder:
             await self._read()
         except Interrupted:
             pass
-        except (trio.ClosedResourceError, OSError):
-            self._wanted = False  # the pump's task will meet it, and end the link
+        except Exception as error:  # noqa: BLE001  # the pump's task raises it, and ends the link
+            self._failure, self._wanted = error, False
             self._called.set()
             ready.on_set = None
             await ready.wait()

@@ -142,9 +142,8 @@ def test_lk_22_cookies_do_not_silence_the_links_that_are_up() -> None:
     scene.drone.link.send(SendState(ChannelId.TELEMETRY, 1, b"here"), now)
     batch = machine.trains_to_send(now)
     assert [train.address for train in batch if train.data[0] == PacketType.DATA] == [RC]
-    assert machine.has_more
-    while machine.has_more:
-        batch += machine.trains_to_send(now)
+    while more := machine.trains_to_send(now):
+        batch += more
     assert len(batch) == scene.drone.counts["cookies_sent"] + 1 > 100
 
 

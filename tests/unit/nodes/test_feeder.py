@@ -76,8 +76,11 @@ class Bench:
         self.inbox: deque[bytes] = deque()
         self.feeder = Feeder(self.wire, self._take)
         self.ended = False
+        self.failure: Exception | None = None
 
     def _take(self, trains: Sequence[Train]) -> None:
+        if self.failure is not None:
+            raise self.failure
         self.ended = not trains
         self.inbox += [bytes(train.data) for train in trains]
         self.ready.set()
@@ -226,6 +229,36 @@ async def test_a_carrier_that_fails_fails_in_the_pump() -> None:
             bench.wire.fail(error)
             await trio.sleep(1.0)
             assert seen == [error]
+            nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_a_machine_that_fails_fails_in_the_pump() -> None:
+    """Whoever read for it: a user who catches errors would keep it going; nobody reads on, and he is not told twice."""
+    for failure in (KeyError("a machine's"), OSError(5, "a machine's")):
+        bench, taken, seen = Bench(), list[bytes](), list[BaseException]()
+
+        async def pump(bench: Bench = bench, seen: list[BaseException] = seen) -> None:
+            try:
+                await bench.run()
+            except (KeyError, OSError) as caught:
+                seen.append(caught)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pump, name="pump")
+            nursery.start_soon(reader, bench, taken, name="user")
+            await trio.testing.wait_all_tasks_blocked()
+            bench.wire.give(b"first")
+            await trio.sleep(1.0)
+            assert bench.wire.waiting == ["user"]
+            bench.failure = failure
+            bench.wire.give(b"second")
+            await trio.sleep(0.0041)
+            assert seen == [failure]
+            assert taken == [b"first"]
+            nursery.start_soon(reader, bench, taken, name="another")
+            await trio.testing.wait_all_tasks_blocked()
+            assert bench.wire.waiting == []
             nursery.cancel_scope.cancel()
 
 
