@@ -36,6 +36,7 @@ from specs.registry import (
     RefusalCode,
     Role,
 )
+from tests.tools import measured
 
 E = TypeVar("E", bound=Enum)
 _REGISTRY: Final = Path(specs.registry.__file__)
@@ -355,5 +356,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "specification-constants": specification_constants,
     "implementation-limits": implementation_limits,
     "path-mtu-states": path_mtu_states,
+    "performance-figures": measured.figures,
+    "performance-more": measured.further,
+    "performance-budget": measured.budget,
+    "performance-sizes": partial(measured.sweep, "sweep-message-sizes"),
+    "performance-links": partial(measured.sweep, "sweep-link-counts"),
+    "performance-machine": measured.machine,
 }
 """Name in ``<!-- table: NAME -->`` -> what is written there."""
