@@ -63,9 +63,10 @@ class Feeder:
             return
         self._loans += 1
         ready.on_set = self._interrupt
-        self._interruptible = True
         try:
-            await self._read()
+            while not ready.is_set and not self._ended:  # what came may have been for others
+                self._interruptible = True
+                await self._read()
         except Interrupted:
             pass
         except Exception as error:  # noqa: BLE001  # the pump's task raises it, and ends the link

@@ -75,7 +75,14 @@ class Pump:
     def turn(self) -> None:
         """Take what the machine has to say and to send: call it after every call of the machine or its connections."""
         self._take_turn()
-        self.push()
+        if (
+            self._draining
+            or self._rest
+            or self.machine.has_output
+            or self.machine.deadline_moved
+            or self.machine.is_over
+        ):
+            self.push()
 
     def wake(self) -> None:
         """Look again at what is to be sent, and when; soon."""
@@ -141,7 +148,7 @@ class Pump:
         self._rest = self.carrier.send_now((one(*packet),))
         if self._rest:
             self._output.set()
-        if self.machine.has_output or self.machine.deadline_moved:
+        if self.machine.has_output:  # also when a deadline moved: both are told by a touch
             self.push()
 
     def _send_batch(self) -> bool:

@@ -130,7 +130,7 @@ class DatagramSession(_KeyPair):
         trains: list[Train] = []
         for run in batch.runs_of(frames):
             batched = len(run) > 1 or len(run[0]) >= _BATCHED_BYTES
-            fits = batch.train_bytes(run) <= lanes.size_bytes
+            fits = len(run) <= batch.MAX_SEGMENTS and batch.train_bytes(run) <= lanes.size_bytes
             lane = lanes.take() if batched and fits else None
             if lane is not None:
                 view = batch.seal_run(self._seal, self._header, first, run, lane)

@@ -33,6 +33,7 @@ SHAPES: Final[dict[str, list[int]]] = {
     "empty": [0, 0, 0, 0],
     "odd": [5, 5, 9, 1, 1, 7, 7, 7, 7, 2],
     "most segments": [16] * MAX_SEGMENTS,
+    "more than a train": [16] * (MAX_SEGMENTS + 1),
     "more runs than lanes": [9, 9, 8, 30, 30, 29, 50, 50, 49],
 }
 
