@@ -64,7 +64,7 @@ class Feeder:
         self._loans += 1
         ready.on_set = self._interrupt
         try:
-            while not ready.is_set and not self._ended:  # what came may have been for others
+            while not self._is_done(ready):  # what came may have been for others
                 self._interruptible = True
                 await self._read()
         except Interrupted:
@@ -79,6 +79,9 @@ class Feeder:
             ready.on_set = None
             if self._cold:
                 self._called.set()
+
+    def _is_done(self, ready: Wakeup) -> bool:
+        return ready.is_set or self._ended
 
     async def _read(self) -> None:
         self._reading = True
