@@ -73,7 +73,9 @@ def further() -> str:
 def budget() -> str:
     """Nanoseconds per step and message."""
     points = _entry("budget")["points"]
-    rows = [(STEPS[point["x"] - 1], _number(point["ours"]), _number(point["peer"])) for point in points]
+    rows: list[tuple[str, str, str]] = [
+        (STEPS[int(point["x"]) - 1], _number(point["ours"]), _number(point["peer"])) for point in points
+    ]
     path = 1e9 / _entry("udp-message-path-1452")["ours"]
     shared = 1e9 / _entry("udp-message-vs-trio-plaintext")["ours"]
     all_of_it = "all of it, with sockets, tasks and the user's list: both ends, one loop"
