@@ -101,4 +101,4 @@ def machine() -> str:
     told = _result()["machine"]
     packages = told["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in _PACKAGES if packages.get(name))
-    return f"{told['processor']}, {told['cores']} cores, Linux {told['kernel']}, Python {told['python']}; {versions}."
+    return f"{told['processor']}, {told['cores']} cores, {told['kernel']}, {told['python']}; {versions}."

@@ -121,17 +121,10 @@ def noise_over_streams(suite: Suite) -> Side:
         async def shake(there: trio.SocketStream, here: trio.SocketStream) -> None:
             first, second = pair.states()
 
-            async def initiate() -> None:
-                await there.send_all(pair.write_first(first))
-                first.read_message(bytes(await there.receive_some()))
-
-            async def respond() -> None:
-                pair.read_first(second, bytes(await here.receive_some()))
-                await here.send_all(second.write_message())
-
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(initiate)
-                nursery.start_soon(respond)
+            await there.send_all(pair.write_first(first))
+            pair.read_first(second, bytes(await here.receive_some()))
+            await here.send_all(second.write_message())
+            first.read_message(bytes(await there.receive_some()))
             for end in (first, second):
                 end.split()
 
