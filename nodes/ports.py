@@ -24,7 +24,7 @@ class KeyStore(Protocol):
 
 
 class PeerDirectory(Protocol):
-    """Which peers the node knows."""
+    """Which peers the node knows. One node writes: between its look-up and its write nobody else changes a record."""
 
     async def find(self, key_id: bytes) -> PeerRecord | None:
         """Return the record of a peer, revoked ones too, or None.
