@@ -1,7 +1,10 @@
-"""What UDP and TCP share: names to addresses, and one clear line when a socket says no."""
+"""What UDP and TCP share: names to addresses, one clear line when a socket says no, and waiting for room."""
 
 import errno
 import socket
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -9,6 +12,7 @@ import trio
 from nodes.config.endpoint import Endpoint
 from protocols.errors import ConfigError
 from protocols.guards.address import Address, AddressKind, ip_address
+from protocols.link.train import Train
 
 SockAddr = tuple[str, int] | tuple[str, int, int, int]
 
@@ -65,3 +69,32 @@ def close(sock: socket.socket) -> None:
     """Close a socket; who waits for it is told. Harmless when it is closed."""
     wake(sock)
     sock.close()
+
+
+class SocketCarrier(ABC):
+    """What the carriers of a raw non-blocking socket share: waiting for room, and being woken."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._closed = False
+        self._interrupted = False
+
+    @abstractmethod
+    def send_now(self, trains: Sequence[Train]) -> Sequence[Train]:
+        """Send what there is room for, and return the rest; a closed carrier takes everything."""
+
+    async def send(self, trains: Sequence[Train]) -> None:
+        """Send all of it, and wait for room where there is none; ClosedResourceError when the carrier is closed."""
+        await trio.lowlevel.checkpoint()
+        while not self._closed:
+            trains = self.send_now(trains)
+            if not trains:
+                return
+            with suppress(trio.ClosedResourceError):  # woken by us
+                await trio.lowlevel.wait_writable(self._socket)
+        raise trio.ClosedResourceError
+
+    def interrupt(self) -> None:
+        """End a pending ``receive`` with Interrupted."""
+        self._interrupted = True
+        wake(self._socket)

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 import trio
 
-from nodes.carriers.sockets import CLOSED, close, resolve, socket_error, to_address, wake
+from nodes.carriers.sockets import CLOSED, SocketCarrier, close, resolve, socket_error, to_address
 from nodes.config.endpoint import Endpoint
 from nodes.ports import Interrupted
 from protocols.guards.address import Address
@@ -29,7 +29,7 @@ _CAPACITY_WAIT_S: Final = 0.1
 _log: Final = logging.getLogger(__name__)
 
 
-class TcpCarrier:
+class TcpCarrier(SocketCarrier):
     """One stream (port ``Carrier``), on a raw non-blocking socket.
 
     One read fills a buffer, which grows when that has been too small; one write gathers what stands in many. A stream
@@ -41,13 +41,11 @@ class TcpCarrier:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = sock
+        super().__init__(sock)
         self._buffer = memoryview(bytearray(_QUIET_BYTES))
         self._more = False
         """There may be more to read, so that there is no need to wait."""
         self._broken = False
-        self._closed = False
-        self._interrupted = False
 
     @classmethod
     async def towards(cls, endpoint: Endpoint) -> Self:
@@ -107,22 +105,6 @@ class TcpCarrier:
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RD)  # who receives is told, whatever the reason was
         return sum(map(len, parts))
-
-    async def send(self, trains: Sequence[Train]) -> None:
-        """Send all of it; waits while the other end does not read."""
-        await trio.lowlevel.checkpoint()
-        while not self._closed:
-            trains = self.send_now(trains)
-            if not trains:
-                return
-            with suppress(trio.ClosedResourceError):  # woken by us
-                await trio.lowlevel.wait_writable(self._socket)
-        raise trio.ClosedResourceError
-
-    def interrupt(self) -> None:
-        """End a pending ``receive`` with Interrupted."""
-        self._interrupted = True
-        wake(self._socket)
 
     async def aclose(self) -> None:
         """Close the stream; who waits on it is told."""

@@ -14,7 +14,6 @@ import mmap
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final, Self
 
 import trio
@@ -24,12 +23,12 @@ from nodes.carriers.offload import CONTROL_BYTES, MAX_SEGMENTS, REFUSALS, Offloa
 from nodes.carriers.sockets import (
     CLOSED,
     SockAddr,
+    SocketCarrier,
     close,
     resolve,
     socket_error,
     to_address,
     to_sockaddr,
-    wake,
 )
 from nodes.config.endpoint import Endpoint
 from nodes.ports import Interrupted
@@ -57,13 +56,13 @@ _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_487}
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 
 
-class UdpCarrier:
+class UdpCarrier(SocketCarrier):
     """A bound UDP socket (port ``Carrier``)."""
 
     datagram = True
 
     def __init__(self, sock: socket.socket, offload: Offload = Offload.AUTO) -> None:
-        self._socket = sock
+        super().__init__(sock)
         self._family = socket.AddressFamily(sock.family)
         self._sends_trains = Offload.SEND in offload & system.available()
         self._receives_trains = Offload.RECEIVE in offload & system.available() and system.receives_trains(sock)
@@ -72,8 +71,6 @@ class UdpCarrier:
         """There may be more to read, so that there is no need to wait."""
         self._singles = 0
         """How many times in a row one small datagram was all that had come: a conversation."""
-        self._closed = False
-        self._interrupted = False
         self._addresses: dict[SockAddr, Address] = {}
         self._sockaddrs: dict[Address, SockAddr] = {}
         self._last: tuple[Address | None, SockAddr] = (None, ("", 0))
@@ -263,22 +260,6 @@ class UdpCarrier:
             found = self._sockaddrs[address] = to_sockaddr(address, self._family)
         self._last = (address, found)
         return found
-
-    async def send(self, trains: Sequence[Train]) -> None:
-        """Send datagrams, and wait for room where there is none."""
-        await trio.lowlevel.checkpoint()
-        while not self._closed:
-            trains = self.send_now(trains)
-            if not trains:
-                return
-            with suppress(trio.ClosedResourceError):  # woken by us
-                await trio.lowlevel.wait_writable(self._socket)
-        raise trio.ClosedResourceError
-
-    def interrupt(self) -> None:
-        """End a pending ``receive`` with Interrupted."""
-        self._interrupted = True
-        wake(self._socket)
 
     async def aclose(self) -> None:
         """Close the socket; who waits on it is told."""
