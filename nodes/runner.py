@@ -145,9 +145,7 @@ class Pump:
 
     def hand_over(self, packet: Packet) -> None:
         """Send a packet without waiting; only while the pump :attr:`is_clear`."""
-        self._rest = self.carrier.send_now((one(*packet),))
-        if self._rest:
-            self._output.set()
+        self._give((one(*packet),))
         if self.machine.has_output:  # also when a deadline moved: both are told by a touch
             self.push()
 
@@ -156,12 +154,16 @@ class Pump:
         if self._rest:
             return False
         trains = self.machine.trains_to_send(self.now())
-        if trains:
-            self._rest = self.carrier.send_now(trains)
-            if self._rest:
-                self._output.set()
-                return False
+        if trains and not self._give(trains):
+            return False
         return self._take_events() or self.machine.has_more  # sending may end a connection: its key was used up
+
+    def _give(self, trains: Sequence[Train]) -> bool:
+        """Hand trains to the carrier; whether it took all of them. The draining task has the rest."""
+        self._rest = self.carrier.send_now(trains)
+        if self._rest:
+            self._output.set()
+        return not self._rest
 
     # --- the three tasks ------------------------------------------------------------------------
 
