@@ -28,6 +28,7 @@ MAX_SEGMENTS: Final = 64
 DATAGRAM_LANE_BYTES: Final = 65_536
 STREAM_LANE_BYTES: Final = 262_144
 OVERHEAD_BYTES: Final = DATA_HEADER_BYTES + TAG_BYTES
+"""A datagram is its frame and these."""
 _NONCE_START: Final = 4
 _HEADER: Final = codec.derive_struct(DATA_HEADER).format.removeprefix(">")
 _MAX_LENGTHS: Final = 4

@@ -38,12 +38,12 @@ from protocols.events import (
 )
 from protocols.guards.address import Address
 from protocols.link import batch, pulse
-from protocols.link.batch import Lane, Lanes
+from protocols.link.batch import OVERHEAD_BYTES, Lane, Lanes
 from protocols.link.config import LinkConfig
 from protocols.link.liveness import Liveness
 from protocols.link.log import LinkLog
 from protocols.link.path import Path, Probe
-from protocols.link.pmtu import OVERHEAD_BYTES, SCOUT_BYTES, PathMtu
+from protocols.link.pmtu import SCOUT_BYTES, PathMtu
 from protocols.link.schedule import Schedule
 from protocols.link.session import DatagramSession, RecordSession, Session
 from protocols.link.state import CONNECTION, ConnectionEvent, ConnectionState, advance
@@ -74,8 +74,8 @@ _MAX_URGENT: Final = 64
 
 TIMELESS: Final = frozenset((SendControl, SendState, SendStream))
 """Messages that move no timer, neither when they are queued nor when they leave."""
-
-
+_TIMELESS_CLASSES: Final = frozenset((ChannelClass.CONTROL, ChannelClass.STATE, ChannelClass.STREAM))
+"""Their classes."""
 _KIND: Final = itemgetter(slice(0, 2))
 """How a frame begins: inner type and channel."""
 
@@ -89,9 +89,6 @@ def _timeless_frames(link_type: LinkType) -> frozenset[bytes]:
         [bytes((InnerType.CHANNEL, each)) for each in ids]
         + [bytes((InnerType.STREAM_BUNDLE, each)) for each in bundles]
     )
-
-
-_TIMELESS_CLASSES: Final = frozenset((ChannelClass.CONTROL, ChannelClass.STATE, ChannelClass.STREAM))
 
 
 class Connection:
@@ -152,7 +149,7 @@ class Connection:
         self._request_s = float("-inf")
         stream = address is None
         lane_bytes = batch.STREAM_LANE_BYTES if stream else batch.DATAGRAM_LANE_BYTES
-        self._run_bytes = lane_bytes - batch.MAX_SEGMENTS * batch.OVERHEAD_BYTES
+        self._run_bytes = lane_bytes - batch.MAX_SEGMENTS * OVERHEAD_BYTES
         """Bytes of frames that fit a lane with what sealing adds."""
         self._channels = Channels(
             CHANNELS[config.link_type],
@@ -201,11 +198,8 @@ class Connection:
 
         That is the way of a conversation: a message that waits for nothing need not stand in a line.
         """
-        session, mtu, path = self._current, self._mtu, self._path
-        detour = self._urgent or (mtu is not None and mtu.is_due) or (path is not None and not path.is_proven)
-        if detour or self._state is not ConnectionState.OPEN or type(message) not in TIMELESS:
-            return self.send(message, now), None
-        if not session.usable(now):
+        session, mtu = self._current, self._mtu
+        if type(message) not in TIMELESS or not self._only_channels(now):
             return self.send(message, now), None
         number, frame, more = self._channels.send_alone(message, now)
         if more:
@@ -328,9 +322,7 @@ class Connection:
         self, session: Session, frame: bytes, packet: Bytes, address: Address | None, now: float
     ) -> None:
         """Act on the inner frame of a packet that opened: authentic, but perhaps not well-formed."""
-        self._liveness.heard(now)
-        self._counters.packets_received += 1
-        self._counters.bytes_received += len(packet)
+        self._received(1, len(packet), now)
         if session is self._current:
             self._note_path(session, packet, address, now)
         try:
@@ -356,20 +348,13 @@ class Connection:
         frames = session.open_run_untrusted(train.data, train.segment_bytes, counters, lane)
         if frames is None:
             return False
-        self._liveness.heard(now)
-        self._counters.packets_received += len(frames)
-        self._counters.bytes_received += len(train.data)
-        timeless = self._timeless.issuperset(map(_KIND, frames))
+        self._received(len(frames), len(train.data), now)
         path, address = self._path, train.address
         if session is self._current and path is not None and address is not None and not path.is_quiet_at(address):
-            timeless = False
             rtt_s = self._channels.rtt_s
+            self._wake(self)
             self._queue_probes(path.on_genuine(address, len(train.data), now, newest=True, rtt_s=rtt_s))
-        (self._news if timeless else self._wake)(self)
-        try:
-            self._frames_untrusted(frames, train.address, now)
-        except PeerError:
-            self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
+        self._frames_untrusted(frames, address, now)
         return True
 
     def records_untrusted(self, records: Sequence[Bytes], now: float) -> None:
@@ -392,28 +377,30 @@ class Connection:
         except DecryptError as error:
             failure = error
         if frames:
-            self._records_opened(frames, sum(map(len, records[: len(frames)])), now)
+            self._received(len(frames), sum(map(len, records[: len(frames)])), now)
+            self._previous = None  # a stream's key never switches back
+            self._frames_untrusted(frames, None, now)
         if failure is not None and self._state is ConnectionState.OPEN:  # one at a time, it would not be looked at else
             raise failure
 
-    def _records_opened(self, frames: list[bytes], size: int, now: float) -> None:
+    def _received(self, packets: int, size: int, now: float) -> None:
+        """Note packets that opened."""
         self._liveness.heard(now)
-        self._counters.packets_received += len(frames)
+        self._counters.packets_received += packets
         self._counters.bytes_received += size
-        self._previous = None  # a stream's key never switches back
-        (self._news if self._timeless.issuperset(map(_KIND, frames)) else self._wake)(self)
-        try:
-            self._frames_untrusted(frames, None, now)
-        except PeerError:
-            self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
 
     def _frames_untrusted(self, frames: Sequence[bytes], address: Address | None, now: float) -> None:
-        taken = self._channels.receive_run_untrusted(frames, now)
-        while taken < len(frames) and self._state is ConnectionState.OPEN:
-            self._frame_untrusted(frames[taken], address, now)
-            taken += 1
-            if self._state is ConnectionState.OPEN:
-                taken += self._channels.receive_run_untrusted(frames[taken:], now)
+        """Act on frames that were opened together, as on each of them alone."""
+        (self._news if self._timeless.issuperset(map(_KIND, frames)) else self._wake)(self)
+        try:
+            taken = self._channels.receive_run_untrusted(frames, now)
+            while taken < len(frames) and self._state is ConnectionState.OPEN:
+                self._frame_untrusted(frames[taken], address, now)
+                taken += 1
+                if self._state is ConnectionState.OPEN:
+                    taken += self._channels.receive_run_untrusted(frames[taken:], now)
+        except PeerError:
+            self.close(CloseCode.PROTOCOL, DownReason.PROTOCOL)
 
     def end(self, reason: DownReason, code: CloseCode | None = None, hint: RefusalCode | None = None) -> None:
         """End without a word to the peer."""
@@ -447,9 +434,8 @@ class Connection:
 
         Nothing: nothing may be sent now. What channels have to send leaves in runs; all else one by one.
         """
-        session, mtu, path = self._current, self._mtu, self._path
-        one_by_one = self._urgent or (mtu is not None and mtu.is_due) or (path is not None and not path.is_proven)
-        if one_by_one or self._state is not ConnectionState.OPEN or not session.usable(now):
+        session, mtu = self._current, self._mtu
+        if not self._only_channels(now):
             packet = self.next_packet(now)
             return () if packet is None else (one(*packet),)
         frames = self._channels.next_frames(now, min(batch.MAX_SEGMENTS, session.seals_left), self._run_bytes)
@@ -465,6 +451,13 @@ class Connection:
         elif self._channels.has_more:
             self._ready(self)
         return trains
+
+    def _only_channels(self, now: float) -> bool:
+        """Whether what leaves next is of a channel: the link is open, and has nothing of its own to say."""
+        mtu, path = self._mtu, self._path
+        if self._urgent or (mtu is not None and mtu.is_due) or (path is not None and not path.is_proven):
+            return False
+        return self._state is ConnectionState.OPEN and self._current.usable(now)
 
     def _next_frame(self, now: float) -> tuple[bytes, Address | None] | None:
         """Return what is to be sealed next, and where it goes (None: to the address in use)."""

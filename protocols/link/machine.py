@@ -2,8 +2,9 @@
 
 A *machine* is what one socket needs: a :class:`~protocols.link.client.Client` (one peer, UDP or TCP), a
 :class:`~protocols.link.listener.Listener` (many peers, UDP) or a :class:`~protocols.link.stream_server.StreamServer`
-(one peer, TCP). The node's pump drives it with ``receive``, ``data_to_send``, ``next_event``, ``next_deadline``,
-``handle_deadline`` and ``complete``, and knows nothing else of it.
+(one peer, TCP). The node's pump drives it with ``receive_train``, ``trains_to_send``, ``next_event``,
+``next_deadline``, ``handle_deadline`` and ``complete``; who wants single packets, with ``receive`` and
+``data_to_send``.
 """
 
 from abc import ABC, abstractmethod

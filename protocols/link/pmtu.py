@@ -20,13 +20,11 @@ from typing import Final, NamedTuple
 
 from protocols.channels.limits import MIN_FRAME_BYTES
 from protocols.guards.address import Address
+from protocols.link.batch import OVERHEAD_BYTES
 from protocols.link.recovery import RttEstimator
 from protocols.link.sizes import SizeSearch
 from protocols.link.state import advance
-from specs.registry import DATA_HEADER_BYTES, TAG_BYTES
 
-OVERHEAD_BYTES: Final = DATA_HEADER_BYTES + TAG_BYTES
-"""A datagram is its frame and these."""
 MIN_PLPMTU: Final = MIN_FRAME_BYTES + OVERHEAD_BYTES
 """The least that channels can live with."""
 SCOUT_BYTES: Final = OVERHEAD_BYTES + 8

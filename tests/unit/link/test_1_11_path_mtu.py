@@ -9,9 +9,10 @@ import pytest
 from protocols.crypto.suites import SUITES
 from protocols.events import DownReason, SendControl, SendState, SendStream, StreamReceived
 from protocols.guards.address import ip_address
+from protocols.link.batch import OVERHEAD_BYTES
 from protocols.link.config import LinkConfig
 from protocols.link.connection import Connection
-from protocols.link.pmtu import MAX_CONFIRM_S, OVERHEAD_BYTES, SCOUT_BYTES
+from protocols.link.pmtu import MAX_CONFIRM_S, SCOUT_BYTES
 from specs.registry import ChannelId, InnerType, PacketType
 from tests.machines import (
     DRONE,
