@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Final
 
@@ -36,7 +37,7 @@ from protocols.link.config import Identity, LinkConfig
 from protocols.link.connection import Connection
 from protocols.link.machine import Machine, MachineEvent
 from protocols.link.server import ServerMachine
-from specs.registry import CloseCode, Role
+from specs.registry import CloseCode, LinkType, Role
 
 _log: Final = logging.getLogger(__name__)
 _GOODBYE_S: Final = 1.0
@@ -123,6 +124,10 @@ class Node(Service):
         if self._identity is None:
             raise RuntimeError(f"use {type(self).__name__} as `async with`")
         return self._identity
+
+    def config_of(self, link_type: LinkType) -> LinkConfig:
+        """Return the node's policy and limits, for one link type."""
+        return self.config if link_type is self.config.link_type else replace(self.config, link_type=link_type)
 
     async def revoke(self, key_id: bytes) -> None:
         """Refuse a device from this moment on, and end its links and handshakes; NotPairedError, StorageError.

@@ -6,13 +6,16 @@ method may be slow; none may block the trio loop. Each raises :class:`protocols.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from nodes.config.endpoint import Endpoint
 from protocols.crypto.keys import StaticKey
 from protocols.guards.address import Address
 from protocols.link.peers import CounterBlock, PeerRecord
 from protocols.link.train import Train
+
+CarrierName = Literal["udp", "tcp"]
+"""The carriers that reach an endpoint."""
 
 
 class KeyStore(Protocol):

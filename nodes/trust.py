@@ -31,7 +31,7 @@ from protocols.link.client import Client
 from protocols.link.peers import PeerRecord, PeerState
 from protocols.link.server import ServerMachine
 from protocols.pairing import pair_id_of
-from specs.registry import CloseCode
+from specs.registry import CloseCode, Role
 
 _log: Final = logging.getLogger(__name__)
 
@@ -81,7 +81,8 @@ class Trust:
         self._stores = stores
         self._alarm = alarm
         self._cut = cut
-        self.approve: Approve | None = None
+        self.approve: dict[Role, Approve | None] = {}
+        """Whom to ask about a device that knows the code, by the role that it pairs in."""
         self._confirmed: dict[bytes, _Proof] = {}
         self._revoked: dict[bytes, _Revocation] = {}
         self._turns: Counter[bytes] = Counter()
@@ -100,7 +101,8 @@ class Trust:
         turn = self._turns[event.key_id]
         try:
             record = await self._record(event)
-            if event.pairing and self.approve is not None and not await self._approved(self.approve, event):
+            approve = self.approve.get(event.role) if event.pairing else None
+            if approve is not None and not await self._approved(approve, event):
                 raise PolicyError("the user said no")
             self._check_unchanged(event.key_id, turn)
         except StorageError:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from nodes.drone import CarrierName
 from nodes.flight.pace import Speed
+from nodes.ports import CarrierName
 from protocols.crypto.suites import DEFAULT_SUITE, Suite, suite_by_name
 from protocols.link.config import LinkConfig
 

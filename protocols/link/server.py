@@ -24,7 +24,7 @@ from protocols.link.session import Session
 from protocols.link.train import Bytes
 from protocols.pairing import PairingWindow
 from specs.datagram import INITIATION_HEADER, InitiationHeader
-from specs.registry import WIRE_VERSION, CloseCode, HandshakeKind, RefusalCode
+from specs.registry import WIRE_VERSION, CloseCode, HandshakeKind, LinkType, RefusalCode
 
 _unpack_header_untrusted: Final = codec.derive_unpack_untrusted(INITIATION_HEADER)
 
@@ -70,6 +70,11 @@ class ServerMachine(Machine):
             stats=self.handshakes,
             emit=self._emit,
         )
+
+    @property
+    def link_type(self) -> LinkType:
+        """The one link type that it serves."""
+        return self._config.link_type
 
     # --- what a node calls ----------------------------------------------------------------------
 

@@ -11,8 +11,7 @@ import trio
 import trio.testing
 
 from nodes import Drone, Endpoint, Link, LinkClosedError, RemoteController, StateDir, Stores
-from nodes.drone import CarrierName
-from nodes.ports import Network
+from nodes.ports import CarrierName, Network
 from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDirectory
 from protocols.crypto.dh import SoftwareKey
 from protocols.crypto.fingerprint import key_id_of

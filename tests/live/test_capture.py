@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from nodes import Drone, Endpoint, IncomingObject, Link, RemoteController, Stores
-from nodes.drone import CarrierName
 from nodes.flight import ModelFlight, encode_flight
+from nodes.ports import CarrierName
 from nodes.video import VideoSource
 from protocols.codec import Buffer
 from protocols.crypto.ciphers import CIPHERS, AeadObject

@@ -20,10 +20,10 @@ from nodes.demo.notes import Delivered, Note, Ready
 from nodes.demo.options import DemoOptions
 from nodes.demo.report import Report
 from nodes.demo.run import run_demo
-from nodes.drone import CarrierName
 from nodes.flight import ModelFlight, read_replay, tlog_record
 from nodes.flight.source import FlightDigest
 from nodes.logs import take_down
+from nodes.ports import CarrierName
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES
 from protocols.errors import ConfigError
 from tests.conftest import require_or_skip

@@ -15,8 +15,8 @@ import pytest
 import trio
 
 from nodes import Drone, Endpoint, RemoteController, StateDir
-from nodes.drone import CarrierName
 from nodes.flight import ModelFlight, tlog_records
+from nodes.ports import CarrierName
 from nodes.stores.counterfile import NAME as COUNTERS_FILE
 from nodes.stores.memory import MemoryKeyStore
 from nodes.stores.peerfiles import COUNTERS_NAME, PEERS_NAME

@@ -16,7 +16,7 @@ import trio.testing
 
 from nodes import Drone, Endpoint, IncomingObject, Link, LinkClosedError, RemoteController, Stores
 from nodes.carriers import SystemNetwork, TcpCarrier, TcpListener, UdpCarrier
-from nodes.drone import CarrierName
+from nodes.ports import CarrierName
 from nodes.stores.memory import MemoryKeyStore
 from protocols.crypto.keys import StaticKey
 from protocols.errors import ConfigError, LinkTimeoutError, StorageError

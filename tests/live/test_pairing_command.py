@@ -13,8 +13,8 @@ from trio.testing import MockClock
 
 from nodes.config import Config, parse
 from nodes.demo.lines import LineReader
-from nodes.drone import CarrierName
 from nodes.pairing import PairingScreen, check_name, pair_drone, pair_rc
+from nodes.ports import CarrierName
 from nodes.stores.statedir import StateDir
 from protocols.errors import ConfigError, PairingClosedError, UsageError
 from protocols.link.peers import PeerState

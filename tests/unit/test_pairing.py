@@ -396,7 +396,7 @@ def test_pr_22_no_window_no_word(carrier: str) -> None:
 
 def test_pr_23_silence_has_one_line() -> None:
     """PR-23: a wrong code and no window look alike: NO_ANSWER, which the node shows in the page's words."""
-    from nodes.remote import NO_PAIRING_ANSWER
+    from nodes.initiating import NO_PAIRING_ANSWER
 
     line = PAGE.read_text().split("**PR-23**")[1].split('"')[1]
     assert NO_PAIRING_ANSWER.startswith(line)

@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from nodes import IncomingObject, Link, LinkClosedError
-from nodes.drone import CarrierName
+from nodes.ports import CarrierName
 from protocols.events import BulkStatus, ControlReceived, SendControl
 from protocols.link.config import LinkConfig
 from specs.registry import ChannelId

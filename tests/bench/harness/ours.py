@@ -11,7 +11,7 @@ import trio
 from nodes import Drone, Endpoint, IncomingObject, Link, LinkClosedError, RemoteController, Stores
 from nodes.carriers import SystemNetwork
 from nodes.carriers.offload import Offload
-from nodes.drone import CarrierName
+from nodes.ports import CarrierName
 from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDirectory
 from protocols.crypto.dh import SoftwareKey
 from protocols.crypto.fingerprint import key_id_of

@@ -7,8 +7,8 @@ import trio
 import trio.testing
 
 from nodes import IncomingObject, Link, LinkClosedError
-from nodes.drone import CarrierName
 from nodes.inbox import MAX_COMMANDS, MAX_STREAM_BYTES, Inbox
+from nodes.ports import CarrierName
 from nodes.testing import MemoryNetwork
 from protocols.errors import LinkTimeoutError, QueueFullError, UsageError
 from protocols.events import (

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from nodes import LinkClosedError
-from nodes.drone import CarrierName
+from nodes.ports import CarrierName
 from nodes.testing import MemoryNetwork
 from protocols.errors import MessageTooLargeError, UsageError
 from protocols.events import (

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from nodes import Drone, Endpoint, RemoteController, Stores
-from nodes.drone import CarrierName
+from nodes.ports import CarrierName
 from nodes.stores.memory import MemoryCounterStore, MemoryPeerDirectory
 from nodes.testing import Datagram, MemoryNetwork
 from protocols.errors import (
