@@ -12,25 +12,33 @@ from nodes.config.endpoint import Endpoint, parse_endpoint
 from nodes.config.lines import key_lines
 from nodes.config.reader import Problem, Reader, one_line
 from nodes.config.tables import (
+    AuthorityTable,
     Carrier,
+    CloudTable,
     Config,
     FlightTable,
+    GroundTable,
     LimitsTable,
     LinkTable,
     LogLevel,
+    LogsTable,
     NodeTable,
     VideoTable,
 )
 from protocols.errors import ConfigError
 
 __all__ = [
+    "AuthorityTable",
     "Carrier",
+    "CloudTable",
     "Config",
     "Endpoint",
     "FlightTable",
+    "GroundTable",
     "LimitsTable",
     "LinkTable",
     "LogLevel",
+    "LogsTable",
     "NodeTable",
     "Problem",
     "VideoTable",

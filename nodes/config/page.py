@@ -9,7 +9,8 @@ from typing import Final
 from nodes.config import tables
 from nodes.config.reader import kinds_of
 from nodes.config.tables import TABLES
-from protocols.crypto.suites import DEFAULT_SUITE
+from protocols.crypto.suites import Suite
+from specs.registry import Role
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "config.md"
 """Where the page stands in a working copy; ``python -m nodes.config.page`` writes it."""
@@ -58,10 +59,16 @@ def _default(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
-        return f'`["{DEFAULT_SUITE.name}"]`'
+        return f"`[{', '.join(map(_item, value))}]`"
     if isinstance(value, int | float):
         return f"`{value:.12g}`"
     return f'`"{value}"`'
+
+
+def _item(value: object) -> str:
+    if isinstance(value, Suite):
+        return f'"{value.name}"'
+    return f'"{value.name.lower()}"' if isinstance(value, Role) else f'"{value}"'
 
 
 def _field_docs() -> dict[tuple[str, str], str]:

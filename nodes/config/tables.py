@@ -18,11 +18,17 @@ from specs.registry import (
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Carrier = Literal["udp", "tcp"]
+FailsafeAction = Literal["hold", "return", "land"]
 
 LOOPBACK: Final = Endpoint("127.0.0.1", DEFAULT_PORT)
+GROUND: Final = Endpoint("127.0.0.1", 14_610)
+CLOUD: Final = Endpoint("127.0.0.1", 14_643)
+ENROLMENT: Final = Endpoint("127.0.0.1", 14_644)
 _LINK: Final = LinkConfig()
-_ROLES: Final = OneOf({"drone": Role.DRONE, "rc": Role.RC})
+_ROLES: Final = OneOf({role.name.lower(): role for role in Role})
 _LOG_LEVELS: Final = OneOf({level: level for level in ("debug", "info", "warning", "error")})
+_ACTIONS: Final = OneOf({action: action for action in ("hold", "return", "land")})
+_HOLDERS: Final = ListOf(OneOf({role.name.lower(): role for role in (Role.RC, Role.MOBILE, Role.CLOUD)}))
 _CARRIERS: Final = OneOf({carrier: carrier for carrier in ("udp", "tcp")})
 _SUITES: Final = ListOf(OneOf({suite.name: suite for suite in SUITES.values()}))
 
@@ -32,7 +38,7 @@ class NodeTable:
     """Who this node is."""
 
     role: Annotated[Role, _ROLES]
-    """What the node is. A drone waits for links, an rc (remote controller) makes them."""
+    """What the node is. A drone waits for an rc (remote controller), an rc for a mobile; mobiles come to a cloud."""
     name: Annotated[str, Text(64)] = ""
     """What people call the node; it stays here and is never sent."""
     state_dir: Annotated[Path, FilePath()] = Path("state")
@@ -55,6 +61,54 @@ class LinkTable:
     suites: Annotated[tuple[Suite, ...], _SUITES] = (DEFAULT_SUITE,)
     """Cryptographic suites that the node allows. An rc offers the first and no other; a drone accepts each of
     them. There is no fallback."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundTable:
+    """The link between rc and mobile, over TCP."""
+
+    listen: Annotated[Endpoint, HostPort(any_port=True)] = GROUND
+    """Where an rc waits for mobiles."""
+    connect: Annotated[Endpoint, HostPort(any_port=False)] = GROUND
+    """Where a mobile finds its rc."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudTable:
+    """HTTPS between mobile and cloud."""
+
+    listen: Annotated[Endpoint, HostPort(any_port=True)] = CLOUD
+    """Where a cloud serves the devices that it has enrolled."""
+    enrolment: Annotated[Endpoint, HostPort(any_port=True)] = ENROLMENT
+    """Where a cloud enrols devices; where a mobile goes with its token."""
+    connect: Annotated[Endpoint, HostPort(any_port=False)] = CLOUD
+    """Where a mobile finds its cloud; the host must be one of the cloud's `names`."""
+    names: Annotated[tuple[str, ...], ListOf(Text(253))] = ("127.0.0.1", "localhost")
+    """Host names and addresses that the cloud's certificate is made for."""
+    enabled: Annotated[bool, YesNo()] = True
+    """Whether a mobile speaks with a cloud at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityTable:
+    """Who may command a drone, and what it does when nobody can."""
+
+    holders: Annotated[tuple[Role, ...], _HOLDERS] = (Role.RC, Role.MOBILE, Role.CLOUD)
+    """Roles that may hold the right to fly and the right to the payload; all paired, each by its own key."""
+    hold_after_s: Annotated[float, Number(0.2, 60)] = 1.0
+    """Seconds without the holder's heartbeats after which the drone holds its position."""
+    act_after_s: Annotated[float, Number(0.2, 3_600)] = 10.0
+    """Seconds after which it does what `action` says; more than `hold_after_s`."""
+    action: Annotated[FailsafeAction, _ACTIONS] = "return"
+    """What it does then: hold on, return home, or land."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsTable:
+    """Sealed flight logs on their way to the cloud."""
+
+    quota_mib: Annotated[int, Number(1, 1_048_576, whole=True)] = 4_096
+    """Most that is kept here, in MiB (2^20 bytes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +171,14 @@ class Config:
     """Who this node is."""
     link: LinkTable = field(default_factory=LinkTable)
     """How the link is carried."""
+    ground: GroundTable = field(default_factory=GroundTable)
+    """The link between rc and mobile."""
+    cloud: CloudTable = field(default_factory=CloudTable)
+    """HTTPS between mobile and cloud."""
+    authority: AuthorityTable = field(default_factory=AuthorityTable)
+    """Who may command a drone."""
+    logs: LogsTable = field(default_factory=LogsTable)
+    """Sealed flight logs."""
     limits: LimitsTable = field(default_factory=LimitsTable)
     """Times and sizes."""
     flight: FlightTable = field(default_factory=FlightTable)
@@ -144,6 +206,10 @@ class Config:
 TABLES: Final = {
     "node": NodeTable,
     "link": LinkTable,
+    "ground": GroundTable,
+    "cloud": CloudTable,
+    "authority": AuthorityTable,
+    "logs": LogsTable,
     "limits": LimitsTable,
     "flight": FlightTable,
     "video": VideoTable,

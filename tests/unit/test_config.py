@@ -131,11 +131,18 @@ def test_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         (DRONE + "[flight]\nmodel = {}", "not a table"),
         (DRONE + '[flight]\nreplay = ""', '4: "replay" in [flight] must be a path in quotes, not ""'),
         (DRONE + '[flight]\nmodel = true\nreplay = "x"', '4: "model" and "replay" in [flight] exclude each other'),
+        (DRONE + '[ground]\nlisten = "127.0.0.1:1"', '4: "listen" in [ground] is for role "rc", and this is "drone"'),
+        (DRONE + "[cloud]\nenabled = true", '4: "enabled" in [cloud] is for role "mobile", and this is "drone"'),
+        (DRONE + '[cloud]\nenrolment = "127.0.0.1:1"', 'for role "cloud" or "mobile", and this is "drone"'),
+        (DRONE + "[cloud]\nnames = []", '4: "names" in [cloud] must be a list of at least one of a text'),
+        (DRONE + '[authority]\nholders = ["drone"]', '4: "holders" in [authority] lists "drone"; there are only'),
+        (DRONE + "[authority]\nhold_after_s = 10", '4: "act_after_s" in [authority], 10, must be more than'),
+        (DRONE + '[authority]\naction = "crash"', '4: "action" in [authority] must be "hold", "return" or "land"'),
         (DRONE + f'name = "{"x" * 65}"', '3: "name" in [node] must be a text of at most 64 printable characters'),
         (DRONE + 'name = "a\\nb"', '3: "name" in [node]'),
-        ("", '"role" is missing in [node]: it must be "drone" or "rc"'),
-        ('[node]\nname = "x"', '1: "role" is missing in [node]: it must be "drone" or "rc"'),
-        ('[node]\nrole = "mobile"', '2: "role" in [node] must be "drone" or "rc", not "mobile"'),
+        ("", '"role" is missing in [node]: it must be "drone", "rc", "mobile" or "cloud"'),
+        ('[node]\nname = "x"', '1: "role" is missing in [node]: it must be "drone", "rc", "mobile" or "cloud"'),
+        ('[node]\nrole = "king"', '2: "role" in [node] must be "drone", "rc", "mobile" or "cloud", not "king"'),
         ("[node]\nrole = ", "2: this is not valid TOML: "),
         ("[node\n", "1: this is not valid TOML: "),
         ("[node]\nrole = 'rc'\nrole = 'rc'", "3: this is not valid TOML: "),
@@ -243,7 +250,7 @@ def test_the_command(tmp_path: Path) -> None:
     path.write_text("[node]\nrole = 'king'\n[x]\n")
     code, said = _said(path)
     assert (code, said.count("\n")) == (1, 2)
-    assert said.startswith(f'{path}:2: "role" in [node] must be "drone" or "rc", not "king"\n')
+    assert said.startswith(f'{path}:2: "role" in [node] must be "drone", "rc", "mobile" or "cloud", not "king"\n')
     code, said = _said(path, as_json=True)
     assert [problem["line"] for problem in json.loads(said)["problems"]] == [2, 3]
     assert code == 1
