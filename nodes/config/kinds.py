@@ -163,6 +163,31 @@ class ListOf:
         return tuple(self.item.take(word) for word in words)
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A list of host names and addresses, at least one."""
+
+    item: "Text"
+
+    @property
+    def text(self) -> str:
+        return f"a list of at least one name, each {self.item.text}"
+
+    def take(self, value: object) -> object:
+        given = "an empty list" if value == [] else shown(value)
+        names: list[object] = cast("list[object]", value) if isinstance(value, list) else []
+        if not names:
+            raise BadValueError(f"must be {self.text}, not {given}")
+        for index, name in enumerate(names):
+            try:
+                self.item.take(name)
+            except BadValueError as error:
+                raise BadValueError(f"lists a name that {error}", index) from None
+            if name in {"", *names[:index]}:
+                raise BadValueError(f"lists {shown(name)}, which is empty or there twice", index)
+        return tuple(names)
+
+
 _NAMES: Final[Mapping[type, str]] = {
     dict: "a table",
     list: "a list",

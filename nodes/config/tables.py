@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from nodes.config.endpoint import DEFAULT_PORT, Endpoint
-from nodes.config.kinds import FilePath, HostPort, ListOf, Number, OneOf, Text, YesNo
+from nodes.config.kinds import FilePath, HostPort, ListOf, Names, Number, OneOf, Text, YesNo
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES, Suite
 from protocols.link.config import LinkConfig
 from specs.registry import (
@@ -83,7 +83,7 @@ class CloudTable:
     """Where a cloud enrols devices; where a mobile goes with its token."""
     connect: Annotated[Endpoint, HostPort(any_port=False)] = CLOUD
     """Where a mobile finds its cloud; the host must be one of the cloud's `names`."""
-    names: Annotated[tuple[str, ...], ListOf(Text(253))] = ("127.0.0.1", "localhost")
+    names: Annotated[tuple[str, ...], Names(Text(253))] = ("127.0.0.1", "localhost")
     """Host names and addresses that the cloud's certificate is made for."""
     enabled: Annotated[bool, YesNo()] = True
     """Whether a mobile speaks with a cloud at all."""

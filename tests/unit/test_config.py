@@ -15,6 +15,7 @@ from protocols.crypto.suites import DEFAULT_SUITE, SUITES
 from protocols.errors import ConfigError
 from specs.registry import Role
 
+CLOUD = '[node]\nrole = "cloud"\n'
 DRONE = '[node]\nrole = "drone"\n'
 RC = '[node]\nrole = "rc"\n'
 FULL = """\
@@ -134,7 +135,9 @@ def test_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         (DRONE + '[ground]\nlisten = "127.0.0.1:1"', '4: "listen" in [ground] is for role "rc", and this is "drone"'),
         (DRONE + "[cloud]\nenabled = true", '4: "enabled" in [cloud] is for role "mobile", and this is "drone"'),
         (DRONE + '[cloud]\nenrolment = "127.0.0.1:1"', 'for role "cloud" or "mobile", and this is "drone"'),
-        (DRONE + "[cloud]\nnames = []", '4: "names" in [cloud] must be a list of at least one of a text'),
+        (CLOUD + "[cloud]\nnames = []", '4: "names" in [cloud] must be a list of at least one name'),
+        (CLOUD + '[cloud]\nnames = ["a", 3]', '4: "names" in [cloud] lists a name that must be a text'),
+        (CLOUD + '[cloud]\nnames = ["a", "a"]', '4: "names" in [cloud] lists "a", which is empty or there twice'),
         (DRONE + '[authority]\nholders = ["drone"]', '4: "holders" in [authority] lists "drone"; there are only'),
         (DRONE + "[authority]\nhold_after_s = 10", '4: "act_after_s" in [authority], 10, must be more than'),
         (DRONE + '[authority]\naction = "crash"', '4: "action" in [authority] must be "hold", "return" or "land"'),
