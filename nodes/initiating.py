@@ -1,6 +1,8 @@
 """A node that goes to others: it pairs with the device that shows a code, and makes links to devices it knows."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
@@ -21,6 +23,7 @@ from protocols.errors import (
 from protocols.events import Alarm, AlarmKind, DownReason, LinkDown, PairingStored
 from protocols.guards.address import Address
 from protocols.link.client import Client
+from protocols.link.config import LinkConfig
 from protocols.link.peers import PeerRecord, PeerState
 from protocols.pairing import LinkingCode
 from specs.registry import LinkType, RefusalCode
@@ -54,6 +57,18 @@ class _Attempt:
     error: AerolinkError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to reach the device at the other end."""
+
+    open: Callable[[], Awaitable[tuple[Carrier, Address | None]]]
+    """Gives a carrier, and the address on it (None: a stream); ConfigError, LinkTimeoutError."""
+    config: LinkConfig
+    """Rules of the link."""
+    text: str
+    """For people."""
+
+
 class Initiating(Node):
     """Base of the roles that begin handshakes. ``link = await node.connect(key_id, endpoint)``."""
 
@@ -69,10 +84,7 @@ class Initiating(Node):
 
         LinkTimeoutError when nobody answered, RevokedError, StorageError, ConfigError.
         """
-        attempt = await self._attempt(endpoint, carrier, None, code)
-        if attempt.record is None:
-            raise self._failure(attempt, NO_PAIRING_ANSWER)
-        return attempt.record
+        return await self._pair(code, self._towards(endpoint, carrier))
 
     async def connect(self, key_id: bytes, endpoint: Endpoint, carrier: CarrierName = "udp") -> Link:
         """Make a link to a paired device.
@@ -80,6 +92,24 @@ class Initiating(Node):
         NotPairedError or RevokedError without a byte sent; LinkTimeoutError with the peer's hint, if it gave one;
         CounterLostError when the devices must be paired again.
         """
+        return await self._connect(key_id, self._towards(endpoint, carrier))
+
+    def _towards(self, endpoint: Endpoint, carrier: CarrierName) -> Way:
+        opener = self._network.datagrams_towards if carrier == "udp" else self._stream_towards
+        return Way(partial(opener, endpoint), self.config_of(self.makes), str(endpoint))
+
+    async def _stream_towards(self, endpoint: Endpoint) -> tuple[Carrier, None]:
+        with trio.move_on_after(self.config.handshake_deadline_s):
+            return await self._network.stream_towards(endpoint), None
+        raise LinkTimeoutError(f"no answer from {endpoint}")
+
+    async def _pair(self, code: LinkingCode, way: Way) -> PeerRecord:
+        attempt = await self._attempt(way, None, code)
+        if attempt.record is None:
+            raise self._failure(attempt, NO_PAIRING_ANSWER)
+        return attempt.record
+
+    async def _connect(self, key_id: bytes, way: Way) -> Link:
         peer = await self._trust.find(key_id)
         if peer is None or peer.state is PeerState.REVOKED:
             self.identity.agreements.drop(key_id)
@@ -87,23 +117,21 @@ class Initiating(Node):
             raise NotPairedError("this device is not paired with us: run `aerolink pair`")
         if peer.state is PeerState.REVOKED or self._trust.is_revoked(key_id):
             raise RevokedError("this device was revoked here; pair it again after lifting the revocation")
-        attempt = await self._attempt(endpoint, carrier, peer, None)
+        attempt = await self._attempt(way, peer, None)
         if attempt.link is None and self._trust.is_revoked(key_id):
             raise RevokedError("this device was revoked here meanwhile")
         if attempt.link is None:
-            raise self._failure(attempt, f"no answer from {endpoint}")
+            raise self._failure(attempt, f"no answer from {way.text}")
         return attempt.link
 
-    async def _attempt(
-        self, endpoint: Endpoint, carrier: CarrierName, peer: PeerRecord | None, code: LinkingCode | None
-    ) -> _Attempt:
-        attempt = _Attempt(trio.Event(), peer, self.config.suites[0].dh)
-        bytes_carrier, address = await self._open(endpoint, carrier)
+    async def _attempt(self, way: Way, peer: PeerRecord | None, code: LinkingCode | None) -> _Attempt:
+        attempt = _Attempt(trio.Event(), peer, way.config.suites[0].dh)
+        carrier, address = await way.open()
         try:
             if peer is not None and self._trust.is_revoked(peer.key_id):
                 raise RevokedError("this device was revoked here meanwhile")  # nobody saw this attempt to end it
             client = Client(
-                self.config_of(self.makes),
+                way.config,
                 self.identity,
                 peer=peer,
                 code=code,
@@ -114,9 +142,9 @@ class Initiating(Node):
             client.start(trio.current_time())
         except BaseException:
             with trio.CancelScope(shield=True):
-                await bytes_carrier.aclose()
+                await carrier.aclose()
             raise
-        pump = self._start(client, bytes_carrier)
+        pump = self._start(client, carrier)
         self._attempts[pump] = attempt
         pump.turn()
         try:
@@ -126,13 +154,6 @@ class Initiating(Node):
             pump.turn()
             raise
         return attempt
-
-    async def _open(self, endpoint: Endpoint, carrier: CarrierName) -> tuple[Carrier, Address | None]:
-        if carrier == "udp":
-            return await self._network.datagrams_towards(endpoint)
-        with trio.move_on_after(self.config.handshake_deadline_s):
-            return await self._network.stream_towards(endpoint), None
-        raise LinkTimeoutError(f"no answer from {endpoint}")
 
     def _failure(self, attempt: _Attempt, silence: str) -> AerolinkError:
         if attempt.error is not None:

@@ -4,7 +4,7 @@ import ast
 import dataclasses
 import inspect
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from nodes.config import tables
 from nodes.config.reader import kinds_of
@@ -59,7 +59,7 @@ def _default(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
-        return f"`[{', '.join(map(_item, value))}]`"
+        return f"`[{', '.join(map(_item, cast('tuple[object, ...]', value)))}]`"
     if isinstance(value, int | float):
         return f"`{value:.12g}`"
     return f'`"{value}"`'
