@@ -5,14 +5,16 @@ method may be slow; none may block the trio loop. Each raises :class:`protocols.
 :class:`~protocols.errors.ConfigError` with one line that says what to do, and changes nothing when it fails.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from nodes.config.endpoint import Endpoint
 from protocols.crypto.keys import StaticKey
+from protocols.events import RelayMessage
 from protocols.guards.address import Address
 from protocols.link.peers import CounterBlock, PeerRecord
 from protocols.link.train import Train
+from specs.registry import Role
 
 CarrierName = Literal["udp", "tcp"]
 """The carriers that reach an endpoint."""
@@ -114,6 +116,32 @@ class Carrier(Protocol):
 
     async def aclose(self) -> None:
         """Close: a ``receive`` or ``send`` that is pending ends with trio.ClosedResourceError, as does a later one."""
+        ...
+
+
+class RelayHop(Protocol):
+    """A neighbour that carries relay messages: an outer link as a relay sees it (specs/5-relay.md)."""
+
+    on_message: Callable[[RelayMessage], None] | None
+    """Given each well-formed message of the neighbour, in order; the station sets it. It does not wait, nor raise."""
+
+    @property
+    def key_id(self) -> bytes:
+        """Who the neighbour is, as its link has proven it; 16 bytes."""
+        ...
+
+    @property
+    def role(self) -> Role:
+        """What it is."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be reached now; once it cannot, this hop stays so, and a new one takes its place."""
+        ...
+
+    def send(self, message: RelayMessage) -> None:
+        """Hand a message over without waiting. What finds no room, or no link any more, is lost; nothing is raised."""
         ...
 
 

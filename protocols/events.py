@@ -9,7 +9,64 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from specs.registry import ChannelId, CloseCode, RefusalCode, Role
+from specs.registry import ChannelId, CloseCode, LinkType, RefusalCode, RelayRefusal, Role
+
+# --- relay messages: sent and received alike (specs/5-relay.md) ----------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOpen:
+    """From who opens a flow: carry it to this node."""
+
+    flow: int
+    """The opener's number for the flow, u32."""
+    destination: bytes
+    """Key id of the node at the other end."""
+    link_type: LinkType
+    """What link will run in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOpened:
+    """To the opener: the other end takes the flow."""
+
+    flow: int
+    """The opener's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRefused:
+    """To the opener: there will be no such flow."""
+
+    flow: int
+    """The opener's number."""
+    code: RelayRefusal
+    """Why, coarsely."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayClosed:
+    """From either side: the flow is over, or was never known here."""
+
+    flow: int
+    """The opener's number."""
+    by_opener: bool
+    """Whether who says this has opened the flow."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayDatagram:
+    """From either side: a datagram of the link that runs in the flow, opaque."""
+
+    flow: int
+    """The opener's number."""
+    by_opener: bool
+    """Whether who sends this has opened the flow."""
+    data: bytes = field(repr=False)
+    """1 to 1,452 bytes."""
+
+
+RelayMessage = RelayOpen | RelayOpened | RelayRefused | RelayClosed | RelayDatagram
 
 # --- messages to send ---------------------------------------------------------------------------
 
@@ -100,6 +157,16 @@ class EndBulk:
     """OK only from the receiver, after :class:`BulkReceived`."""
 
 
+@dataclass(frozen=True, slots=True)
+class SendRelay:
+    """Unreliable: the oldest waiting datagrams of its flow are dropped for it (RL-14)."""
+
+    channel: ChannelId
+    """A channel of class ``relay``."""
+    message: RelayMessage
+    """What the neighbour gets."""
+
+
 class BulkStatus(Enum):
     """How a transfer ended; the values are the wire's."""
 
@@ -109,7 +176,7 @@ class BulkStatus(Enum):
     REFUSED = 3
 
 
-Sendable = SendControl | SendCommand | SendState | SendStream | OfferBulk | AcceptBulk | EndBulk
+Sendable = SendControl | SendCommand | SendState | SendStream | SendRelay | OfferBulk | AcceptBulk | EndBulk
 
 # --- messages received --------------------------------------------------------------------------
 
@@ -173,6 +240,16 @@ class StreamReceived(NamedTuple):
     """Gaps tell of lost messages."""
     data: bytes
     """As sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayReceived:
+    """A neighbour speaks of a flow, or in it."""
+
+    channel: ChannelId
+    """Where it arrived."""
+    message: RelayMessage
+    """Well-formed; what it claims is the receiver's to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +487,7 @@ ChannelEvent = (
     | AnswerReceived
     | StateReceived
     | StreamReceived
+    | RelayReceived
     | BulkOffered
     | BulkChunkReceived
     | BulkReceived

@@ -117,7 +117,7 @@ class InnerType(IntEnum):
 
 
 class ChannelClass(IntEnum):
-    """Class of service of a channel; the numeric order is the sending priority (specs/3-channels.md)."""
+    """Class of service of a channel (specs/3-channels.md, where CH-3 gives the order of sending)."""
 
     CONTROL = 1
     COMMAND = 2
@@ -158,10 +158,27 @@ AIRLINK_CHANNELS: Final = (
     Channel(ChannelId.LOG, ChannelClass.BULK),
     Channel(ChannelId.RELAY, ChannelClass.RELAY),
 )
-CHANNELS: Final = {LinkType.AIRLINK: AIRLINK_CHANNELS}
+REMOTE_CHANNELS: Final = (
+    Channel(ChannelId.CONTROL, ChannelClass.CONTROL),
+    Channel(ChannelId.COMMAND, ChannelClass.COMMAND),
+    Channel(ChannelId.TELEMETRY, ChannelClass.STATE),
+    Channel(ChannelId.MAVLINK, ChannelClass.STREAM),
+)
+"""Of the links over relays: what is large goes hop by hop, and a relay inside a relay has no purpose."""
+CHANNELS: Final = {
+    LinkType.AIRLINK: AIRLINK_CHANNELS,
+    LinkType.GROUNDLINK: AIRLINK_CHANNELS,
+    LinkType.REMOTE_MOBILE: REMOTE_CHANNELS,
+    LinkType.REMOTE_CLOUD: REMOTE_CHANNELS,
+}
 """Channel table per link type; its canonical bytes are hashed into the prologue (LK-12)."""
 
-LINK_ROLES: Final = {LinkType.AIRLINK: (Role.RC, Role.DRONE)}
+LINK_ROLES: Final = {
+    LinkType.AIRLINK: (Role.RC, Role.DRONE),
+    LinkType.GROUNDLINK: (Role.MOBILE, Role.RC),
+    LinkType.REMOTE_MOBILE: (Role.MOBILE, Role.DRONE),
+    LinkType.REMOTE_CLOUD: (Role.CLOUD, Role.DRONE),
+}
 """(initiator, responder) of each link type."""
 
 
@@ -172,6 +189,33 @@ class CommandFlags(IntFlag):
     """Another unit of the same message follows."""
     ANSWER = 2
     """This message answers the request named in ``reply_to``."""
+
+
+class RelayKind(IntEnum):
+    """What a frame of a `relay` channel is (specs/5-relay.md)."""
+
+    OPEN = 1
+    OPENED = 2
+    REFUSED = 3
+    CLOSED = 4
+    DATA = 5
+
+
+class RelaySide(IntEnum):
+    """Who speaks of a flow: both ends of a hop number the flows that *they* open."""
+
+    OPENER = 0
+    ANSWERER = 1
+
+
+class RelayRefusal(IntEnum):
+    """Why a flow was not opened."""
+
+    NOT_ALLOWED = 1
+    """The destination, the link type or the way is not for this neighbour: one code for all."""
+    NO_WAY = 2
+    """The destination has no link to this relay now."""
+    BUSY = 3
 
 
 # --- handshake --------------------------------------------------------------------------------
@@ -211,6 +255,18 @@ MAX_COMMAND_BYTES: Final = 65_536
 MAX_STREAM_MESSAGE_BYTES: Final = 1_048_576
 MAX_STREAM_FRAGMENTS: Final = 4_096
 MAX_BULK_NAME_BYTES: Final = 255
+
+# --- relays -----------------------------------------------------------------------------------
+
+RELAY_DATAGRAM_BYTES: Final = 1_156
+"""Protected datagrams on relays are no larger: whole in a payload of a 1,200-byte path."""
+MAX_RELAY_DATAGRAM_BYTES: Final = MAX_HANDSHAKE_DATAGRAM_BYTES
+"""Whatever travels on a relay: handshakes are the largest."""
+MAX_RELAY_PARTS: Final = 4
+MAX_RELAY_PARTIALS: Final = 16
+"""Datagrams of one flow of which some parts have arrived."""
+RELAY_PARTIAL_S: Final = 2.0
+"""How long the first part of a datagram waits for the others."""
 
 # ================================================================================================
 # Implementation limits (a build may choose others; the peer cannot tell)

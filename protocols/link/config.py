@@ -1,7 +1,7 @@
 """What a link may be told: policy, timing and limits (specs/1-link.md). Everything has a safe default."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocols.crypto.agreements import StaticAgreements
 from protocols.crypto.keys import StaticKey
@@ -23,6 +23,7 @@ from specs.registry import (
     REKEY_AFTER_FAILED_OPENS,
     REKEY_AFTER_MESSAGES,
     REKEY_AFTER_S,
+    RELAY_DATAGRAM_BYTES,
     SOURCE_INITIATIONS_BURST,
     SOURCE_INITIATIONS_PER_S,
     LinkType,
@@ -113,6 +114,17 @@ class LinkConfig:
     def roles(self) -> tuple[Role, Role]:
         """Roles of (initiator, responder)."""
         return LINK_ROLES[self.link_type]
+
+
+def over_relay(config: LinkConfig, link_type: LinkType) -> LinkConfig:
+    """The rules of a link of ``link_type`` that runs over relays: small datagrams, and no search for larger (RL-30)."""
+    return replace(
+        config,
+        link_type=link_type,
+        max_datagram_bytes=min(config.max_datagram_bytes, RELAY_DATAGRAM_BYTES),
+        probe_max_bytes=0,
+        path_bytes=MAX_HANDSHAKE_DATAGRAM_BYTES,
+    )
 
 
 @dataclass(frozen=True, slots=True)
