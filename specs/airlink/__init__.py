@@ -4,39 +4,14 @@ A message is its number (u16) and a body. The high byte of the number is the cha
 message that turns up on another channel is refused by its number alone. Numbers from 0x8000 are the users'.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
-from specs.airlink import command, control, stream, telemetry
+from specs.airlink import authority, command, control, stream, telemetry
 from specs.airlink.numbers import Direction, MessageId
-from specs.registry import AIRLINK_CHANNELS, ChannelClass, ChannelId
+from specs.airlink.table import MessageType
 from specs.strict import Format
 
 _UP, _DOWN = Direction.UP, Direction.DOWN
-_SERVICES: Final = {channel.id: channel.service for channel in AIRLINK_CHANNELS}
-
-
-@dataclass(frozen=True, slots=True)
-class MessageType:
-    """A row of the message table."""
-
-    id: MessageId
-    """Number on the wire."""
-    format: Format[Any]
-    """Bytes and dataclass."""
-    direction: Direction
-    """Which way it may travel."""
-
-    @property
-    def channel(self) -> ChannelId:
-        """The one channel that it may travel on: the high byte of its number."""
-        return ChannelId(self.id >> 8)
-
-    @property
-    def service(self) -> ChannelClass:
-        """The channel's class of service."""
-        return _SERVICES[self.channel]
-
 
 _ROWS: Final = (
     MessageType(MessageId.STICKS, control.STICKS, _UP),
@@ -44,15 +19,17 @@ _ROWS: Final = (
     MessageType(MessageId.COMMAND, command.COMMAND, _UP),
     MessageType(MessageId.GO_TO, command.GO_TO, _UP),
     MessageType(MessageId.CAMERA_CONTROL, command.CAMERA_CONTROL, _UP),
-    MessageType(MessageId.CHANGE_SETTINGS, command.CHANGE_SETTINGS, _UP),
-    MessageType(MessageId.LOG_OFFER, command.LOG_OFFER, _DOWN),
+    MessageType(MessageId.CHANGE_SETTINGS, command.CHANGE_SETTINGS, _UP, "settings"),
+    MessageType(MessageId.LOG_OFFER, command.LOG_OFFER, _DOWN, "details"),
+    MessageType(MessageId.AUTHORITY_REQUEST, authority.AUTHORITY_REQUEST, _UP),
     MessageType(MessageId.ANSWER, command.ANSWER, _UP | _DOWN),
     MessageType(MessageId.FLIGHT_STATE, telemetry.FLIGHT_STATE, _DOWN),
     MessageType(MessageId.BATTERY, telemetry.BATTERY, _DOWN),
     MessageType(MessageId.GNSS, telemetry.GNSS, _DOWN),
     MessageType(MessageId.CAMERA, telemetry.CAMERA, _DOWN),
     MessageType(MessageId.HOME, telemetry.HOME, _DOWN),
-    MessageType(MessageId.SETTINGS, telemetry.SETTINGS, _DOWN),
+    MessageType(MessageId.SETTINGS, telemetry.SETTINGS, _DOWN, "settings"),
+    MessageType(MessageId.AUTHORITY_STATE, authority.AUTHORITY_STATE, _DOWN),
     MessageType(MessageId.MEDIA_FRAME, stream.MEDIA_FRAME, _DOWN),
     MessageType(MessageId.MAVLINK_FRAME, stream.MAVLINK_FRAME, _UP | _DOWN),
 )

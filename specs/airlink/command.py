@@ -126,7 +126,7 @@ class LogOffer:
     sha256: bytes = field(repr=False)
     """Its SHA-256."""
     details: bytes
-    """A map: what else is known of the flight."""
+    """A map: what else is known of the flight (names of the keys: specs/4-airlink.md)."""
 
 
 LOG_OFFER: Final = Format(

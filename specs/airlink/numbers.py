@@ -1,4 +1,7 @@
-"""Numbers of the airlink messages, and the blocks that several of them share (specs/4-airlink.md)."""
+"""Numbers of the messages of every link, and the blocks that several of them share (specs/4-airlink.md).
+
+One number is one message, on whatever link it travels; which link has it stands in the table of that link.
+"""
 
 from enum import IntEnum, IntFlag
 from typing import Any, Final
@@ -6,8 +9,8 @@ from typing import Any, Final
 import construct
 from construct import Construct
 
-from specs.registry import MAX_STREAM_MESSAGE_BYTES
-from specs.strict import bounded_bytes, i16, i32, ranged, u16
+from specs.registry import KEY_ID_BYTES, MAX_STREAM_MESSAGE_BYTES
+from specs.strict import bounded_bytes, fixed_bytes, i16, i32, ranged, u16
 
 FIRST_USER_MESSAGE: Final = 0x8000
 """Numbers from here on are never given a meaning here (AL-3)."""
@@ -32,13 +35,20 @@ class MessageId(IntEnum):
     CAMERA_CONTROL = 0x0203
     CHANGE_SETTINGS = 0x0204
     LOG_OFFER = 0x0205
+    AUTHORITY_REQUEST = 0x0206
+    SEALING_KEYS = 0x0207
+    LOG_RECEIPT = 0x0208
+    REVOKE_PEER = 0x0209
     ANSWER = 0x0280
+    VERIFYING_KEYS = 0x0281
     FLIGHT_STATE = 0x0301
     BATTERY = 0x0302
     GNSS = 0x0303
     CAMERA = 0x0304
     HOME = 0x0305
     SETTINGS = 0x0306
+    AUTHORITY_STATE = 0x0307
+    LINK_QUALITY = 0x0308
     MEDIA_FRAME = 0x0401
     MAVLINK_FRAME = 0x0501
 
@@ -64,3 +74,6 @@ HALF_TURN: Final = ranged(i16, -18_000, 18_000)
 QUARTER_TURN: Final = ranged(i16, -9_000, 9_000)
 PERCENT: Final = ranged(u16, 0, 100)
 MAP_BYTES: Final = bounded_bytes(u16, MAX_SETTINGS_BYTES, 1)
+KEY_ID: Final = fixed_bytes(KEY_ID_BYTES)
+NOBODY: Final = bytes(KEY_ID_BYTES)
+"""Stands where a key id could, and there is none."""

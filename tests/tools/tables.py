@@ -19,8 +19,9 @@ from protocols.crypto.suites import SUITES
 from protocols.events import BulkStatus
 from protocols.link.handshake import COOKIE_REPLY_BYTES, REFUSED_BYTES, lengths
 from protocols.link.pmtu import PMTU, PmtuEvent
-from specs.airlink import MESSAGES
+from specs import airlink, groundlink, remotelink
 from specs.airlink.numbers import Direction
+from specs.airlink.table import MessageType
 from specs.inner import MAX_ACK_RANGES, MAX_BUNDLE_MESSAGES, BulkDirection
 from specs.registry import (
     CHANNELS,
@@ -204,12 +205,12 @@ def airlink_channels() -> str:
     return f"{table}\n\nIts bytes: `{encoded.hex(' ')}`; their SHA-256: `{hashlib.sha256(encoded).hexdigest()}`."
 
 
-def airlink_messages() -> str:
-    """Number, way and channel of each message."""
+def _messages(table: Mapping[int, MessageType]) -> str:
+    """Number, way and channel of each message of a link."""
     ways = {Direction.UP: "up", Direction.DOWN: "down", Direction.UP | Direction.DOWN: "both"}
     rows = (
         (f"0x{number:04x}", row.format.type.__name__, ways[row.direction], row.channel.name.lower())
-        for number, row in MESSAGES.items()
+        for number, row in table.items()
     )
     return _table(("number", "message", "way", "channel"), rows)
 
@@ -349,7 +350,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "channel-classes": partial(_enumeration, _CLASSES),
     "channel-ids": partial(_enumeration, _CHANNELS),
     "airlink-channels": airlink_channels,
-    "airlink-messages": airlink_messages,
+    "airlink-messages": partial(_messages, airlink.MESSAGES),
+    "groundlink-messages": partial(_messages, groundlink.MESSAGES),
+    "remote-mobile-messages": partial(_messages, remotelink.MOBILE_MESSAGES),
+    "remote-cloud-messages": partial(
+        _messages,
+        {number: row for number, row in remotelink.CLOUD_MESSAGES.items() if number not in remotelink.MOBILE_MESSAGES},
+    ),
     "command-flags": partial(_enumeration, _FLAGS),
     "bulk-status": partial(_enumeration, _STATUSES),
     "bulk-directions": partial(_enumeration, _DIRECTIONS),

@@ -9,6 +9,7 @@ _UP, _DOWN, _BOTH = "up", "down", "both"
 _NUMBERS: Final = {
     "Sticks": (0x0101, _UP), "Heartbeat": (0x0102, _BOTH), "Command": (0x0201, _UP), "GoTo": (0x0202, _UP),
     "CameraControl": (0x0203, _UP), "ChangeSettings": (0x0204, _UP), "LogOffer": (0x0205, _DOWN),
+    "AuthorityRequest": (0x0206, _UP), "AuthorityState": (0x0307, _DOWN),
     "Answer": (0x0280, _BOTH), "FlightState": (0x0301, _DOWN), "Battery": (0x0302, _DOWN), "Gnss": (0x0303, _DOWN),
     "Camera": (0x0304, _DOWN), "Home": (0x0305, _DOWN), "Settings": (0x0306, _DOWN), "MediaFrame": (0x0401, _DOWN),
     "MavlinkFrame": (0x0501, _BOTH),
@@ -64,6 +65,10 @@ def _command() -> list[Json]:
         tail = sized + struct.pack(">Q", 2**64 - 1) + digest + _sized(b"\x80")
         found.append(_row("LogOffer", f"name of {len(text)} bytes", "", tail=tail, name=name, size_bytes=2**64 - 1,
                           sha256=digest, details=b"\x80"))  # fmt: skip
+    for action in range(1, 9):
+        peer = secret("peer", 16) if action in {2, 3} else bytes(16)
+        found.append(_row("AuthorityRequest", f"action {action}", "BB", action, 1 + action % 2, tail=peer,
+                          action=action, right=1 + action % 2, peer=peer))  # fmt: skip
     for result in range(7):
         said = f"result {result}" if result else ""
         found.append(_row("Answer", f"result {result}", "BB", result, len(said), tail=said.encode(),
@@ -107,6 +112,13 @@ def _telemetry() -> list[Json]:
                           tilt_cdeg=tilt, zoom_percent=zoom, photos=5, free_mib=60_000))  # fmt: skip
     found.append(_place("Home", "a field", (473_977_420, 85_455_940, 488_000)))
     found.append(_row("Settings", "two settings", "", tail=_sized(_MAP), settings=_MAP))
+    one, other = secret("holder", 16), secret("candidate", 16)
+    for what, peers in {"nobody": (bytes(16),) * 4, "one flies, another may": (one, other, other, bytes(16))}.items():
+        peer_names = ("flight_holder", "flight_candidate", "payload_holder", "payload_candidate")
+        waiting, changes = (0, 0) if what == "nobody" else (255, 2**32 - 1)
+        found.append(_row("AuthorityState", what, "BBI", waiting, 0, changes, tail=b"".join(peers),
+                          flight_waiting=waiting, payload_waiting=0, changes=changes,
+                          **dict(zip(peer_names, peers, strict=True))))  # fmt: skip
     return found
 
 
@@ -162,7 +174,8 @@ def failures() -> list[Json]:
         ("Sticks", "button 128", 11, 128), ("Heartbeat", "state 0", 2, 0), ("Heartbeat", "state 5", 2, 5),
         ("Command", "code 0", 3, 0), ("Command", "code 8", 3, 8), ("Answer", "result 7", 2, 7), ("Gnss", "fix 1", 2, 1),
         ("FlightState", "phase 8", 8, 8), ("FlightState", "armed 2", 9, 2), ("Camera", "recording 2", 2, 2),
-        ("MediaFrame", "flag 2", 3, 2),
+        ("MediaFrame", "flag 2", 3, 2), ("AuthorityRequest", "action 0", 2, 0), ("AuthorityRequest", "action 9", 2, 9),
+        ("AuthorityRequest", "right 0", 3, 0), ("AuthorityRequest", "right 3", 3, 3),
     ):  # fmt: skip
         add(message, what, good[message][:place] + bytes((code,)) + good[message][place + 1 :], "unknown value")
     for message, place in (("Heartbeat", 3), ("GoTo", 2), ("CameraControl", 3), ("FlightState", 3), ("Home", 3)):
