@@ -1,33 +1,18 @@
 """Linking codes, the pairing window and the pair secret (specs/2-pairing.md)."""
 
 import hashlib
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from protocols.crypto.kdf import hkdf_sha256
-from protocols.errors import CodeFormatError
+from protocols.typed import TypedFormat
 from specs.registry import CODE_LIFETIME_S, CODE_TRIES, LINKING_CODE_BYTES, Role
 
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_CHARACTERS: Final = 28
-_CHECK_BITS: Final = 12
-_LOOKALIKES: Final = str.maketrans({"O": "0", "I": "1", "L": "1"})
-_MINUS: Final = "\u2212"
-"""A dash to the eye, but not to Unicode."""
+_TEXT: Final = TypedFormat("a", "linking code", b"Aerolink linking code v1", LINKING_CODE_BYTES, 12, "seven")
 _PAIR_SECRET_LABEL: Final = b"Aerolink pair secret v1"
 _PAIR_ID_LABEL: Final = b"Aerolink pair id v1"
 _PAIR_ID_BYTES: Final = 16
-
-
-def _is_separator(character: str) -> bool:
-    return character.isspace() or character == _MINUS or unicodedata.category(character) == "Pd"
-
-
-def _checksum(code: bytes) -> int:
-    digest = hashlib.sha256(b"Aerolink linking code v1" + code).digest()
-    return int.from_bytes(digest[:2], "big") >> (16 - _CHECK_BITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +30,11 @@ class LinkingCode:
     @classmethod
     def parse(cls, typed: str) -> "LinkingCode":
         """Read what a person typed (PR-3); CodeFormatError names the kind of mistake, never the text."""
-        text = "".join(each for each in typed.upper() if not _is_separator(each)).translate(_LOOKALIKES)
-        if len(text) != _CHARACTERS:
-            raise CodeFormatError(
-                f"a linking code has {_CHARACTERS} characters in seven groups of four; this has {len(text)}"
-            )
-        number = 0
-        for character in text:
-            value = _ALPHABET.find(character)
-            if value < 0:
-                raise CodeFormatError("a linking code has digits and letters only, without U")
-            number = number << 5 | value
-        code = (number >> _CHECK_BITS).to_bytes(LINKING_CODE_BYTES, "big")
-        if number & ((1 << _CHECK_BITS) - 1) != _checksum(code):
-            raise CodeFormatError("the linking code has a typing mistake: its checksum does not fit")
-        return cls(code)
+        return cls(_TEXT.parse(typed))
 
     def text(self) -> str:
         """Seven groups of four characters (PR-2): show it to the user, nowhere else."""
-        number = int.from_bytes(self.secret, "big") << _CHECK_BITS | _checksum(self.secret)
-        characters = [_ALPHABET[number >> shift & 31] for shift in range(5 * (_CHARACTERS - 1), -1, -5)]
-        return "-".join("".join(characters[start : start + 4]) for start in range(0, _CHARACTERS, 4))
+        return _TEXT.text(self.secret)
 
     def psk0(self) -> bytes:
         """Return the pre-shared key of the pairing handshake (PR-10), 32 bytes."""
