@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from nodes.config.endpoint import Endpoint
+from protocols.crypto.hpke import HpkeKey
 from protocols.crypto.keys import StaticKey
 from protocols.events import RelayMessage
 from protocols.guards.address import Address
 from protocols.link.peers import CounterBlock, PeerRecord
 from protocols.link.train import Train
+from protocols.sealing import CloudKey, SigningKeys, VerifyingKeys
 from specs.registry import Role
 
 CarrierName = Literal["udp", "tcp"]
@@ -182,4 +184,153 @@ class Network(Protocol):
 
     async def stream_towards(self, endpoint: Endpoint) -> Carrier:
         """Open a stream."""
+        ...
+
+
+# --- sealed logs (specs/8-sealed-logs.md) -------------------------------------------------------
+
+
+class DroneSealing(Protocol):
+    """A drone's keys for its logs."""
+
+    async def signing_keys(self) -> SigningKeys:
+        """Return both signing keys; they are made, durably, when there are none."""
+        ...
+
+    async def cloud_key(self) -> CloudKey | None:
+        """Return the pinned key that logs are sealed to."""
+        ...
+
+    async def pin_cloud_key(self, key: CloudKey) -> None:
+        """Pin a key that its cloud gave over its own link to the drone, durably, in the place of an older one.
+
+        BadPublicKeyError; PinRefusedError if the pinned one was given by another cloud.
+        """
+        ...
+
+    async def unpin_cloud_key(self) -> None:
+        """Forget the pinned key: the owner's decision, after which any paired cloud may give one."""
+        ...
+
+
+class CloudSealing(Protocol):
+    """A cloud's keys for logs: its own, and those of the drones that it knows."""
+
+    async def newest_key(self) -> HpkeKey:
+        """Return the key that drones are to pin; it is made, durably, when there is none."""
+        ...
+
+    async def opening_keys(self) -> Sequence[HpkeKey]:
+        """Return every key that opens logs, the newest last."""
+        ...
+
+    async def rotate(self) -> HpkeKey:
+        """Make a new newest key, durably; older ones still open. StorageError when there are 16 already."""
+        ...
+
+    async def destroy_key(self, key_id: bytes) -> None:
+        """Forget an older key: logs sealed to it are lost. UsageError for the newest; unknown ids are passed over."""
+        ...
+
+    async def verifying_keys(self, drone_id: bytes) -> Sequence[VerifyingKeys]:
+        """Return the pairs of keys of one drone, the newest last; none for a drone that is not known."""
+        ...
+
+    async def pin_drone(self, keys: VerifyingKeys) -> None:
+        """Pin what a drone gave over its own link, durably; the last 4 pairs stay. BadPublicKeyError."""
+        ...
+
+    async def unpin_drone(self, drone_id: bytes) -> None:
+        """Forget a drone's keys (it was revoked): none of its logs is accepted any more."""
+        ...
+
+
+class LogState(Enum):
+    """How far a sealed log has come."""
+
+    RECEIVED = "received"
+    """It is here, whole and durable."""
+    HANDED_OVER = "handed over"
+    """The next hop has it, durably."""
+    ACKNOWLEDGED = "acknowledged"
+    """The cloud has it. The content is gone from here."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A sealed log in a store. What its header says is not proven here."""
+
+    sha256: bytes
+    """Of the sealed bytes: its name in the store."""
+    size_bytes: int
+    """Of the sealed bytes."""
+    drone_id: bytes
+    """Whose it is, as its header says."""
+    cloud_key_id: bytes
+    """Whom it is for, as its header says."""
+    flight_id: bytes
+    """Which flight, as its header says."""
+    state: LogState
+    """How far it has come."""
+    stored: bool
+    """Whether its content is here; not when acknowledged, nor when a full store gave its room away."""
+
+
+class LogWriter(Protocol):
+    """A log on its way into a store."""
+
+    @property
+    def received_bytes(self) -> int:
+        """How many bytes are here."""
+        ...
+
+    def prefix(self) -> AbstractAsyncContextManager[memoryview]:
+        """Give what was here when the writer was opened, for ``AcceptBulk(prefix=...)``."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Take the next bytes; UsageError beyond the announced size, QuotaError, StorageError."""
+        ...
+
+    async def finish(self) -> LogEntry:
+        """Return when the whole log is durable.
+
+        MalformedError if it is no sealed log, DamagedLogError if it is not the announced one: nothing of it stays.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Keep what came of an announced log for the next attempt, drop it otherwise. After ``finish`` nothing."""
+        ...
+
+
+class LogStore(Protocol):
+    """Sealed logs in store and forward."""
+
+    async def create(self) -> LogWriter:
+        """Begin a log that is being made here; what is not finished does not outlive the process."""
+        ...
+
+    async def receive(self, sha256: bytes, size_bytes: int) -> LogWriter:
+        """Begin a log that a peer announces, or go on with it; QuotaError without room, UsageError if it is here."""
+        ...
+
+    async def find(self, sha256: bytes) -> LogEntry | None:
+        """Return what is known of a log."""
+        ...
+
+    async def all(self) -> Sequence[LogEntry]:
+        """Return every log, the oldest first."""
+        ...
+
+    async def pending(self) -> Sequence[LogEntry]:
+        """Return those that nobody took over yet, the oldest first."""
+        ...
+
+    def content(self, sha256: bytes) -> AbstractAsyncContextManager[memoryview]:
+        """Give the bytes of a log, mapped and not read; UsageError if they are not here."""
+        ...
+
+    async def mark(self, sha256: bytes, state: LogState) -> LogEntry:
+        """Change the state, durably; UsageError for an unknown log, and for one that was acknowledged."""
         ...

@@ -19,6 +19,8 @@ MLDSA65_SIGNATURE_LENGTH: Final = 3309
 MLDSA_MAX_CONTEXT: Final = 255
 """Bytes of a context string (FIPS 204, section 5.2)."""
 _COORDINATE: Final = 32
+_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of the group of P-256 (SP 800-186, 3.2.1.3)."""
 _ECDSA: Final = ec.ECDSA(SHA256())
 
 
@@ -46,8 +48,9 @@ class EcdsaP256Key:
         return cls(ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP256R1()))
 
     def sign(self, message: bytes) -> bytes:
-        """Return r || s, 64 bytes."""
+        """Return r || s, 64 bytes, s at most half of the group's order: what :func:`check_low_s` takes."""
         r, s = decode_dss_signature(self._key.sign(message, _ECDSA))
+        s = min(s, _ORDER - s)
         return r.to_bytes(_COORDINATE, "big") + s.to_bytes(_COORDINATE, "big")
 
     def private_bytes(self) -> bytes:
@@ -64,6 +67,16 @@ def verify_ecdsa_p256(public: bytes, signature: bytes, message: bytes) -> None:
         raise BadSignatureError("an ECDSA signature has 64 bytes")
     r, s = (int.from_bytes(half, "big") for half in (signature[:_COORDINATE], signature[_COORDINATE:]))
     verify_ecdsa_p256_der(public, encode_dss_signature(r, s), message)
+
+
+def check_low_s(signature: bytes) -> None:
+    """Refuse r || s whose s is above half of the group's order: BadSignatureError.
+
+    With (r, s) also (r, n - s) verifies, and anybody can make it. Where the bytes that carry a signature must not have
+    a twin, this is asked as well.
+    """
+    if int.from_bytes(signature[_COORDINATE:], "big") > _ORDER // 2:
+        raise BadSignatureError("the ECDSA signature is the twin of one that was made")
 
 
 def verify_ecdsa_p256_der(public: bytes, signature: bytes, message: bytes) -> None:
