@@ -6,6 +6,9 @@ method may be slow; none may block the trio loop. Each raises :class:`protocols.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import Enum
 from typing import Literal, Protocol
 
 from nodes.config.endpoint import Endpoint
@@ -289,7 +292,7 @@ class LogWriter(Protocol):
         ...
 
     async def write(self, data: bytes) -> None:
-        """Take the next bytes; UsageError beyond the announced size, QuotaError, StorageError."""
+        """Take the next bytes; UsageError beyond the announced size, StoreFullError, StorageError."""
         ...
 
     async def finish(self) -> LogEntry:
@@ -312,7 +315,7 @@ class LogStore(Protocol):
         ...
 
     async def receive(self, sha256: bytes, size_bytes: int) -> LogWriter:
-        """Begin a log that a peer announces, or go on with it; QuotaError without room, UsageError if it is here."""
+        """Begin or resume a log that a peer announces; StoreFullError without room, UsageError if it is here."""
         ...
 
     async def find(self, sha256: bytes) -> LogEntry | None:

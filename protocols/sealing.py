@@ -13,7 +13,7 @@ from protocols.crypto.hpke import hpke_seal
 from protocols.crypto.kdf import sha256
 from protocols.crypto.signatures import EcdsaP256Key, MlDsa65Key
 from protocols.crypto.stream import Sha384, StreamCipher
-from protocols.errors import MalformedError, TruncatedError, UsageError
+from protocols.errors import MalformedError, PolicyError, TruncatedError, UsageError
 from specs.registry import KEY_ID_BYTES, TAG_BYTES
 from specs.sealed_log import (
     CHUNK_BYTES,
@@ -46,6 +46,10 @@ _SUITE: Final = SealingSuite.MLKEM1024_P384_AES256GCM_P256_MLDSA65
 
 Read = Callable[[int, int], bytes]
 """``(offset, length)`` -> that many bytes of a sealed log, fewer only at its end."""
+
+
+class PinRefusedError(PolicyError):
+    """A peer may not replace the key that is pinned."""
 
 
 # --- keys ---------------------------------------------------------------------------------------
