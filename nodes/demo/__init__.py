@@ -3,7 +3,6 @@
 ::
 
     options      what was asked for; a child process reads it from its stdin
-    notes        what both ends say while they run: dataclasses that may cross a pipe
     drone_end    the drone: flight, telemetry, video, answers, the recorded flight as one object
     rc_end       the remote controller: pairing, sticks, commands; it checks what arrives
     inside       both ends in this process

@@ -15,10 +15,10 @@ import trio
 from nodes import logs
 from nodes.demo.drone_end import DroneEnd
 from nodes.demo.lines import LineReader
-from nodes.demo.notes import Failed, Note, Ready, from_line, to_line
 from nodes.demo.options import DemoOptions
 from nodes.demo.rc_end import RcEnd
 from nodes.errors import root_cause, told
+from nodes.stations.notes import Failed, Note, Ready, from_line, to_line
 from protocols.errors import MalformedError
 
 _log = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ from typing import Final
 import trio
 
 from nodes.config.endpoint import Endpoint
-from nodes.demo.camera import CameraStand
 from nodes.demo.ends import End, fresh_stores
-from nodes.demo.notes import Finished, Flight, Meter, Parsing, Ready, Say, counts_of
 from nodes.demo.options import DemoOptions
-from nodes.demo.vehicle import ModelVehicle, RecordedVehicle, Vehicle
 from nodes.drone import Drone
 from nodes.errors import LinkClosedError
 from nodes.flight import FlightDigest, FlightFrame, FlightSource, ModelFlight, encode_flight, load_replay
+from nodes.stations.camera import CameraStand
+from nodes.stations.notes import Finished, Flight, Meter, Parsing, Ready, Say, counts_of
+from nodes.stations.vehicle import ModelVehicle, RecordedVehicle, Vehicle
 from protocols.airlink import Message, encode, message_type
 from protocols.events import (
     BulkStatus,

@@ -8,11 +8,11 @@ from typing import Final
 
 import trio
 
-from nodes.demo.notes import Finished, Line, LinkIsUp, Meter, Say, counts_of, say_alarms
 from nodes.demo.options import DemoOptions
 from nodes.errors import LinkClosedError
 from nodes.link import Link
 from nodes.node import Node
+from nodes.stations.notes import Finished, Line, LinkIsUp, Meter, Say, counts_of, say_alarms
 from nodes.stores.statedir import StateDir
 from nodes.trust import Stores
 from protocols.airlink import Message, decode_untrusted

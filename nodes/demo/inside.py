@@ -5,9 +5,9 @@ from pathlib import Path
 import trio
 
 from nodes.demo.drone_end import DroneEnd
-from nodes.demo.notes import Note, Ready, Say
 from nodes.demo.options import DemoOptions
 from nodes.demo.rc_end import RcEnd
+from nodes.stations.notes import Note, Ready, Say
 
 
 async def run_inside(options: DemoOptions, folder: Path, say: Say) -> None:

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nodes.config.reader import one_line
-from nodes.demo.notes import CLASSES, Alarmed, Delivered, Flight, Line, LinkIsUp, Meter, Note, Parsing
 from nodes.demo.options import DemoOptions
+from nodes.stations.notes import CLASSES, Alarmed, Delivered, Flight, Line, LinkIsUp, Meter, Note, Parsing
 
 _EVENTS: Final = 6
 _RATE_METERS: Final = 6

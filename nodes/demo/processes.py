@@ -14,9 +14,9 @@ from typing import Final
 import trio
 
 from nodes.demo.lines import LineReader
-from nodes.demo.notes import Failed, Finished, Note, Ready, Say, from_line, to_line
 from nodes.demo.options import DemoOptions
 from nodes.errors import ChildLostError, LinkClosedError, error_named
+from nodes.stations.notes import Failed, Finished, Note, Ready, Say, from_line, to_line
 
 _CAUSE_S: Final = 1.0
 """When one end lost the link, the other may be about to say why."""

@@ -9,13 +9,13 @@ import trio
 
 from nodes.config.endpoint import parse_endpoint
 from nodes.demo.ends import End, fresh_stores
-from nodes.demo.notes import Delivered, Finished, Meter, Ready, Say, counts_of
 from nodes.demo.options import DemoOptions
-from nodes.demo.pilot import Pilot
-from nodes.demo.telemetry import described
 from nodes.flight import digest_flight
 from nodes.incoming import IncomingObject
 from nodes.remote import RemoteController
+from nodes.stations.notes import Delivered, Finished, Meter, Ready, Say, counts_of
+from nodes.stations.pilot import Pilot
+from nodes.stations.telemetry import described
 from nodes.video import VideoSink
 from protocols.airlink import Message, decode_untrusted, encode
 from protocols.crypto.fingerprint import fingerprint_text

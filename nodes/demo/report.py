@@ -8,8 +8,8 @@ repeated). ``control`` and ``state`` may receive fewer than were sent: the newes
 from dataclasses import dataclass, field
 from typing import Final
 
-from nodes.demo.notes import CLASSES, Alarmed, Delivered, Finished, Flight, LinkIsUp, Note
 from nodes.demo.options import DemoOptions
+from nodes.stations.notes import CLASSES, Alarmed, Delivered, Finished, Flight, LinkIsUp, Note
 
 LINK_NAME: Final = "drone-rc"
 

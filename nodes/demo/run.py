@@ -4,10 +4,10 @@ import tempfile
 from pathlib import Path
 
 from nodes.demo.inside import run_inside
-from nodes.demo.notes import Note, Say
 from nodes.demo.options import DemoOptions
 from nodes.demo.processes import run_processes
 from nodes.demo.report import Report
+from nodes.stations.notes import Note, Say
 from protocols.errors import StorageError
 
 

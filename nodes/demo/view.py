@@ -10,11 +10,11 @@ from rich.live import Live
 from rich.text import Text
 
 from nodes.config.reader import one_line
-from nodes.demo.notes import Alarmed, Delivered, Line, LinkIsUp, Meter, Note, Parsing
 from nodes.demo.options import DemoOptions
 from nodes.demo.panel import Panel, sentence
 from nodes.demo.report import Report
 from nodes.demo.summary import summary
+from nodes.stations.notes import Alarmed, Delivered, Line, LinkIsUp, Meter, Note, Parsing
 
 _PLAIN_WIDTH = 120
 

@@ -16,7 +16,6 @@ import trio
 
 from nodes.cli import main
 from nodes.demo.lines import LineReader
-from nodes.demo.notes import Delivered, Note, Ready
 from nodes.demo.options import DemoOptions
 from nodes.demo.report import Report
 from nodes.demo.run import run_demo
@@ -24,6 +23,7 @@ from nodes.flight import ModelFlight, read_replay, tlog_record
 from nodes.flight.source import FlightDigest
 from nodes.logs import take_down
 from nodes.ports import CarrierName
+from nodes.stations.notes import Delivered, Note, Ready
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES
 from protocols.errors import ConfigError
 from tests.conftest import require_or_skip

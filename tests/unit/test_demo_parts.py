@@ -13,17 +13,29 @@ from hypothesis import strategies as st
 from rich.console import Console
 from trio.testing import MockClock
 
-from nodes.demo import notes
 from nodes.demo.lines import MAX_LINE_BYTES, LineReader
-from nodes.demo.notes import Alarmed, Delivered, Failed, Finished, Flight, Line, LinkIsUp, Meter, Note, Parsing, Ready
-from nodes.demo.observed import Observed
 from nodes.demo.options import DemoOptions
 from nodes.demo.panel import Panel
 from nodes.demo.report import Report
-from nodes.demo.telemetry import described, of_model
-from nodes.demo.vehicle import PLAN, ModelVehicle, RecordedVehicle
 from nodes.demo.view import LiveView, PlainView, View, open_view
 from nodes.flight import FlightModel, ModelFlight
+from nodes.stations import notes
+from nodes.stations.notes import (
+    Alarmed,
+    Delivered,
+    Failed,
+    Finished,
+    Flight,
+    Line,
+    LinkIsUp,
+    Meter,
+    Note,
+    Parsing,
+    Ready,
+)
+from nodes.stations.observed import Observed
+from nodes.stations.telemetry import described, of_model
+from nodes.stations.vehicle import PLAN, ModelVehicle, RecordedVehicle
 from protocols.airlink import decode_untrusted, encode
 from protocols.errors import MalformedError
 from protocols.link.config import LinkConfig

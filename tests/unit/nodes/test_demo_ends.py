@@ -9,11 +9,11 @@ import trio
 
 from nodes import Link
 from nodes.demo.drone_end import DroneEnd
-from nodes.demo.notes import Line, Note, Ready
 from nodes.demo.options import DemoOptions
-from nodes.demo.pilot import Pilot
 from nodes.demo.rc_end import RcEnd
-from nodes.demo.vehicle import ModelVehicle
+from nodes.stations.notes import Line, Note, Ready
+from nodes.stations.pilot import Pilot
+from nodes.stations.vehicle import ModelVehicle
 from nodes.testing import MemoryNetwork
 from protocols.airlink import Message, decode_untrusted, encode
 from protocols.events import ControlReceived, SendCommand, SendControl, SendState, SendStream

@@ -5,12 +5,12 @@ from typing import Final, Protocol
 
 import trio
 
-from nodes.demo import telemetry
-from nodes.demo.observed import Observed
 from nodes.flight import Command as FlightCommand
 from nodes.flight import FlightFrame, FlightModel, FlightPlan, Telemetry, pace
 from nodes.flight import Sticks as ModelSticks
 from nodes.flight.telemetry import TICK_S
+from nodes.stations import telemetry
+from nodes.stations.observed import Observed
 from protocols.airlink import Message
 from specs.airlink.command import Answer, CommandCode, Result
 from specs.airlink.control import Sticks
