@@ -1,20 +1,24 @@
 """What waits for the cloud (port Outbox), and its version in memory.
 
-A *parcel* is what the cloud acknowledges as a whole: a batch of telemetry, or an alarm. It gets its number when it is
-put, and the number is as durable as the parcel: what is sent again after a lost answer or a restart has the number it
-had before, and so the cloud counts it once. Telemetry and alarms are numbered apart, each from 1 without an end.
+A *parcel* is what the cloud acknowledges as a whole: a batch of telemetry, or a report of alarms. It gets its number
+when it is put, and the number is as durable as the parcel: what is sent again after a lost answer or a restart is the
+same bytes under the same number, and so the cloud counts it once. Telemetry and alarms are numbered apart, each from 1
+without an end, under a random name of their own (specs/9-cloudlink.md, CL-11): an outbox that was lost and begins again
+at 1 has another name.
 
 Room is bounded. When it runs out the oldest telemetry goes first, and alarms only when there is no telemetry left; both
 are counted. A gap in the numbers is what the cloud sees of it.
 """
 
+import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Protocol
 
 from protocols.errors import UsageError
+from specs.cloudlink import OUTBOX_BYTES
 
 PARCEL_OVERHEAD_BYTES: Final = 64
 """What a parcel costs beside its body, about; empty ones must not be free."""
@@ -38,7 +42,11 @@ class Parcel:
     items: int
     """How many messages are in it, 1 or more."""
     body: bytes = field(repr=False)
-    """What to send, in the sender's own form."""
+    """What to send."""
+
+
+Encode = Callable[[bytes, int], bytes]
+"""(name of the numbers, the number) -> the bytes to send. Runs in a thread; it is called once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,8 @@ _NOTHING: Final = Tally()
 class OutboxState:
     """Everything about an outbox but the parcels."""
 
+    names: dict[ParcelKind, bytes]
+    """Random name of each kind's numbers, ``OUTBOX_BYTES`` long."""
     waiting: dict[ParcelKind, Tally] = field(default_factory=lambda: dict.fromkeys(ParcelKind, _NOTHING))
     """What the cloud has not acknowledged."""
     dropped: dict[ParcelKind, Tally] = field(default_factory=lambda: dict.fromkeys(ParcelKind, _NOTHING))
@@ -117,8 +127,10 @@ class Outbox(Protocol):
         """What it holds now."""
         ...
 
-    async def put(self, kind: ParcelKind, body: bytes, items: int = 1) -> int:
+    async def put(self, kind: ParcelKind, encode: Encode, items: int = 1) -> int:
         """Keep a parcel and return its number; UsageError if it is too large or empty of items.
+
+        What ``encode`` raises passes through, and then nothing is kept and no number is used up.
 
         Where there is no room the oldest telemetry is dropped, then the oldest alarms; the new parcel itself, if it is
         telemetry and only alarms are left.
@@ -131,14 +143,6 @@ class Outbox(Protocol):
 
     async def acknowledge(self, kind: ParcelKind, sequence: int) -> None:
         """Forget everything up to a number; UsageError if that was never given."""
-        ...
-
-    async def renumber(self, kind: ParcelKind, above: int) -> None:
-        """Give what waits new numbers above this one, in the same order; it changes nothing below the last given.
-
-        For a cloud that has numbers which this outbox never gave: they are from one that was lost, and what waits
-        here would be taken for what it has already.
-        """
         ...
 
     async def take_downlink(self, sequence: int) -> None:
@@ -164,21 +168,19 @@ def check_acknowledged(state: OutboxState, kind: ParcelKind, sequence: int) -> N
         raise UsageError(f"no parcel has the number {sequence} that is to be acknowledged")
 
 
-def shift_above(state: OutboxState, kind: ParcelKind, first: int | None, above: int) -> tuple[int, OutboxState]:
-    """Return by how much the numbers that wait go up (``first`` is the lowest), and the state then."""
-    if above <= state.last[kind]:
-        return 0, state
-    shift = 0 if first is None else above + 1 - first
-    last = above if first is None else state.last[kind] + shift
-    return shift, replace(state, last=state.last | {kind: last})
+def new_names(entropy: Callable[[int], bytes]) -> dict[ParcelKind, bytes]:
+    """Return names for the numbers of a new outbox."""
+    return {kind: entropy(OUTBOX_BYTES) for kind in ParcelKind}
 
 
 class MemoryOutbox:
     """Port Outbox in memory: nothing survives the process."""
 
-    def __init__(self, limits: OutboxLimits | None = None) -> None:
+    def __init__(
+        self, limits: OutboxLimits | None = None, *, entropy: Callable[[int], bytes] = secrets.token_bytes
+    ) -> None:
         self._limits = limits or OutboxLimits()
-        self._state = OutboxState()
+        self._state = OutboxState(new_names(entropy))
         self._parcels: dict[ParcelKind, deque[Parcel]] = {kind: deque() for kind in ParcelKind}
 
     @property
@@ -186,12 +188,13 @@ class MemoryOutbox:
         """What it holds now."""
         return self._state
 
-    async def put(self, kind: ParcelKind, body: bytes, items: int = 1) -> int:
+    async def put(self, kind: ParcelKind, encode: Encode, items: int = 1) -> int:
         """Keep a parcel and return its number."""
+        sequence = self._state.last[kind] + 1
+        body = encode(self._state.names[kind], sequence)
         check_parcel(self._limits, body, items)
         self._state = self._state.with_parcel(kind, items, len(body))
-        sequence = self._state.last[kind]
-        self._parcels[kind].append(Parcel(kind, sequence, items, bytes(body)))
+        self._parcels[kind].append(Parcel(kind, sequence, items, body))
         for victims in ParcelKind:  # telemetry first
             while self._state.size_bytes > self._limits.max_bytes and self._parcels[victims]:
                 self._remove_oldest(victims, dropped=True)
@@ -206,13 +209,6 @@ class MemoryOutbox:
         check_acknowledged(self._state, kind, sequence)
         while self._parcels[kind] and self._parcels[kind][0].sequence <= sequence:
             self._remove_oldest(kind, dropped=False)
-
-    async def renumber(self, kind: ParcelKind, above: int) -> None:
-        """Give what waits new numbers above this one, in the same order."""
-        parcels = self._parcels[kind]
-        first = parcels[0].sequence if parcels else None
-        shift, self._state = shift_above(self._state, kind, first, above)
-        self._parcels[kind] = deque(replace(each, sequence=each.sequence + shift) for each in parcels)
 
     async def take_downlink(self, sequence: int) -> None:
         """Note the highest message of the cloud that was taken."""

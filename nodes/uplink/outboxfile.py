@@ -6,6 +6,7 @@ loop. A call that has begun is finished even if its task is cancelled: memory an
 
 import contextlib
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ import trio
 
 from nodes.uplink.outbox import (
     PARCEL_OVERHEAD_BYTES,
+    Encode,
     OutboxLimits,
     OutboxState,
     Parcel,
@@ -24,20 +26,23 @@ from nodes.uplink.outbox import (
     Tally,
     check_acknowledged,
     check_parcel,
-    shift_above,
+    new_names,
 )
 from protocols.errors import ConfigError, StorageError, UsageError
 
 T = TypeVar("T")
 SCHEMA_VERSION: Final = 1
 _APPLICATION_ID: Final = 0x41454F42  # "AEOB"
-_SCHEMA: Final = """
-CREATE TABLE parcel (
+_PARCELS: Final = """CREATE TABLE parcel (
     kind INTEGER NOT NULL, sequence INTEGER NOT NULL, items INTEGER NOT NULL, size INTEGER NOT NULL,
     body BLOB NOT NULL, UNIQUE (kind, sequence)
-) STRICT;
-CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-"""
+) STRICT"""
+_SCHEMA: Final = (
+    _PARCELS,
+    "CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
+    "CREATE TABLE name (kind INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT",
+)
+_MARKS: Final = (f"PRAGMA application_id = {_APPLICATION_ID}", f"PRAGMA user_version = {SCHEMA_VERSION}")
 _DROP_AT_ONCE: Final = 256
 _TALLY: Final = f"COUNT(*), COALESCE(SUM(items), 0), COALESCE(SUM(size + {PARCEL_OVERHEAD_BYTES}), 0)"
 
@@ -50,18 +55,24 @@ class SqliteOutbox:
         self._worker = trio.CapacityLimiter(1)
 
     @classmethod
-    async def open(cls, path: Path, limits: OutboxLimits | None = None) -> Self:
+    async def open(
+        cls,
+        path: Path,
+        limits: OutboxLimits | None = None,
+        *,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> Self:
         """Open or make the file; ConfigError where another process has it, StorageError where it is damaged."""
-        return cls(await trio.to_thread.run_sync(partial(_File, path, limits or OutboxLimits())))
+        return cls(await trio.to_thread.run_sync(partial(_File, path, limits or OutboxLimits(), entropy)))
 
     @property
     def state(self) -> OutboxState:
         """What it holds now."""
         return self._file.state
 
-    async def put(self, kind: ParcelKind, body: bytes, items: int = 1) -> int:
+    async def put(self, kind: ParcelKind, encode: Encode, items: int = 1) -> int:
         """Keep a parcel, durably, and return its number."""
-        return await self._run(partial(self._file.put, kind, bytes(body), items))
+        return await self._run(partial(self._file.put, kind, encode, items))
 
     async def pending(self, kind: ParcelKind, limit: int = 1) -> Sequence[Parcel]:
         """Return the oldest parcels that wait."""
@@ -70,10 +81,6 @@ class SqliteOutbox:
     async def acknowledge(self, kind: ParcelKind, sequence: int) -> None:
         """Forget everything up to a number."""
         await self._run(partial(self._file.acknowledge, kind, sequence))
-
-    async def renumber(self, kind: ParcelKind, above: int) -> None:
-        """Give what waits new numbers above this one, in the same order."""
-        await self._run(partial(self._file.renumber, kind, above))
 
     async def take_downlink(self, sequence: int) -> None:
         """Note the highest message of the cloud that was taken, durably."""
@@ -91,7 +98,7 @@ class SqliteOutbox:
 class _File:
     """The file, for callers that may block. Not for two threads at a time."""
 
-    def __init__(self, path: Path, limits: OutboxLimits) -> None:
+    def __init__(self, path: Path, limits: OutboxLimits, entropy: Callable[[int], bytes]) -> None:
         self._path = path
         self._limits = limits
         self._database: sqlite3.Connection | None = None
@@ -100,7 +107,7 @@ class _File:
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
         try:
             with self._errors("opened"):
-                self._prepare()
+                self._prepare(entropy)
                 if is_new:
                     _sync_folder(path.parent)
                 self.state = self._load()
@@ -113,10 +120,11 @@ class _File:
             self._database.close()
             self._database = None
 
-    def put(self, kind: ParcelKind, body: bytes, items: int) -> int:
+    def put(self, kind: ParcelKind, encode: Encode, items: int) -> int:
+        sequence = self.state.last[kind] + 1
+        body = encode(self.state.names[kind], sequence)
         check_parcel(self._limits, body, items)
         state = self.state.with_parcel(kind, items, len(body))
-        sequence = state.last[kind]
         with self._transaction() as database:
             row = (kind.value, sequence, items, len(body), body)
             database.execute("INSERT INTO parcel (kind, sequence, items, size, body) VALUES (?, ?, ?, ?, ?)", row)
@@ -136,15 +144,6 @@ class _File:
         check_acknowledged(self.state, kind, sequence)
         with self._transaction() as database:
             state = self._remove(database, self.state, kind, sequence, dropped=False)
-        self.state = state
-
-    def renumber(self, kind: ParcelKind, above: int) -> None:
-        with self._transaction() as database:
-            query = "SELECT MIN(sequence) FROM parcel WHERE kind = ?"
-            (first,) = database.execute(query, (kind.value,)).fetchone()
-            shift, state = shift_above(self.state, kind, first, above)
-            database.execute("UPDATE parcel SET sequence = sequence + ? WHERE kind = ?", (shift, kind.value))
-            self._store_numbers(database, state)
         self.state = state
 
     def take_downlink(self, sequence: int) -> None:
@@ -198,7 +197,7 @@ class _File:
         database.execute("DELETE FROM parcel WHERE kind = ? AND sequence <= ?", those)
         return state.without(kind, Tally(*gone), dropped=dropped)
 
-    def _prepare(self) -> None:
+    def _prepare(self, entropy: Callable[[int], bytes]) -> None:
         database = self._open
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
@@ -214,10 +213,12 @@ class _File:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         (application,) = database.execute("PRAGMA application_id").fetchone()
         if (version, application) == (0, 0):
-            database.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; "
-                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
+            database.execute("BEGIN IMMEDIATE")  # executescript would commit in between
+            for statement in (*_SCHEMA, *_MARKS):
+                database.execute(statement)
+            names = [(kind.value, name) for kind, name in new_names(entropy).items()]
+            database.executemany("INSERT INTO name (kind, value) VALUES (?, ?)", names)
+            database.execute("COMMIT")
         elif application != _APPLICATION_ID:
             raise StorageError(f"{self._path} is no outbox: name another file")
         elif version != SCHEMA_VERSION:
@@ -228,7 +229,9 @@ class _File:
         database = self._open
         numbers = dict[str, int](database.execute("SELECT name, value FROM number").fetchall())
         query = f"SELECT {_TALLY} FROM parcel WHERE kind = ?"  # noqa: S608
+        names = dict[int, bytes](database.execute("SELECT kind, value FROM name").fetchall())
         return OutboxState(
+            names={kind: names[kind.value] for kind in ParcelKind},
             waiting={kind: Tally(*database.execute(query, (kind.value,)).fetchone()) for kind in ParcelKind},
             dropped={kind: Tally(*(numbers.get(name, 0) for name in _dropped_names(kind))) for kind in ParcelKind},
             last={kind: numbers.get(_last_name(kind), 0) for kind in ParcelKind},

@@ -27,7 +27,7 @@ async def fill(path: Path) -> None:
     """Put parcels for ever, acknowledge each third; say what is durable once it is."""
     outbox = await SqliteOutbox.open(path)
     while True:
-        sequence = await outbox.put(ParcelKind.TELEMETRY, b"%d" % (outbox.state.last[ParcelKind.TELEMETRY] + 1), 2)
+        sequence = await outbox.put(ParcelKind.TELEMETRY, lambda _name, number: b"%d" % number, 2)
         _say(f"put {sequence}")
         if sequence % 3 == 0:
             await outbox.acknowledge(ParcelKind.TELEMETRY, sequence - 2)

@@ -11,9 +11,10 @@ from typing import cast
 import pytest
 import trio
 
-from nodes.uplink.outbox import PARCEL_OVERHEAD_BYTES, MemoryOutbox, Outbox, OutboxLimits, ParcelKind, Tally
+from nodes.uplink.outbox import PARCEL_OVERHEAD_BYTES, Encode, MemoryOutbox, Outbox, OutboxLimits, ParcelKind, Tally
 from nodes.uplink.outboxfile import SqliteOutbox
 from protocols.errors import ConfigError, StorageError, UsageError
+from specs.cloudlink import OUTBOX_BYTES
 from tests.live.kit import one_line
 from tests.unit.uplink.outboxes import KINDS, outbox_of
 
@@ -22,8 +23,12 @@ TELEMETRY, ALARM = ParcelKind.TELEMETRY, ParcelKind.ALARM
 ROOM_FOR_FOUR = OutboxLimits(max_bytes=4 * (100 + PARCEL_OVERHEAD_BYTES), max_parcel_bytes=200)
 
 
-def body(number: int, size: int = 100) -> bytes:
+def content(number: int, size: int = 100) -> bytes:
     return number.to_bytes(2, "big") * (size // 2)
+
+
+def body(number: int, size: int = 100) -> Encode:
+    return lambda _name, _sequence: content(number, size)
 
 
 async def sequences(outbox: Outbox, kind: ParcelKind = TELEMETRY) -> list[int]:
@@ -39,8 +44,8 @@ async def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerat
 async def test_what_was_put_waits_in_order_until_it_is_acknowledged(outbox: Outbox) -> None:
     assert [await outbox.put(TELEMETRY, body(number), number) for number in (1, 2, 3)] == [1, 2, 3]
     first, second = await outbox.pending(TELEMETRY, 2)
-    assert (first.kind, first.sequence, first.items, first.body) == (TELEMETRY, 1, 1, body(1))
-    assert (second.sequence, second.items, second.body) == (2, 2, body(2))
+    assert (first.kind, first.sequence, first.items, first.body) == (TELEMETRY, 1, 1, content(1))
+    assert (second.sequence, second.items, second.body) == (2, 2, content(2))
     assert outbox.state.waiting[TELEMETRY] == Tally(3, 6, 3 * (100 + PARCEL_OVERHEAD_BYTES))
     await outbox.acknowledge(TELEMETRY, 2)
     await outbox.acknowledge(TELEMETRY, 1)
@@ -85,26 +90,41 @@ async def test_alarms_are_dropped_only_when_there_is_no_telemetry(outbox: Outbox
 
 async def test_what_cannot_be_kept_is_refused_and_changes_nothing(outbox: Outbox) -> None:
     before = outbox.state
-    for size, items in ((201, 1), (10, 0)):
+    for size, items in ((202, 1), (10, 0)):
         with pytest.raises(UsageError) as caught:
-            await outbox.put(TELEMETRY, bytes(size), items)
+            await outbox.put(TELEMETRY, body(1, size), items)
         one_line(caught.value)
     with pytest.raises(UsageError):
         await outbox.acknowledge(TELEMETRY, 1)
     assert outbox.state == before
 
 
-async def test_waiting_parcels_get_numbers_above_those_of_a_lost_outbox(outbox: Outbox) -> None:
-    await outbox.renumber(ALARM, 7)
-    assert await outbox.put(ALARM, body(1)) == 8
-    for number in (1, 2, 3):
-        await outbox.put(TELEMETRY, body(number))
-    await outbox.acknowledge(TELEMETRY, 1)
-    await outbox.renumber(TELEMETRY, 3)
-    assert await sequences(outbox) == [2, 3]
-    await outbox.renumber(TELEMETRY, 90)
-    assert [(each.sequence, each.body) for each in await outbox.pending(TELEMETRY, 9)] == [(91, body(2)), (92, body(3))]
-    assert await outbox.put(TELEMETRY, body(4)) == 93
+async def test_cl_11_a_parcel_is_encoded_once_with_the_name_and_number_it_keeps(outbox: Outbox) -> None:
+    seen: list[tuple[bytes, int]] = []
+
+    def encode(name: bytes, sequence: int) -> bytes:
+        seen.append((name, sequence))
+        return name + b"%d" % sequence
+
+    for kind in (TELEMETRY, TELEMETRY, ALARM):
+        await outbox.put(kind, encode)
+    names = outbox.state.names
+    assert seen == [(names[TELEMETRY], 1), (names[TELEMETRY], 2), (names[ALARM], 1)]
+    assert [len(name) for name in names.values()] == [OUTBOX_BYTES, OUTBOX_BYTES]
+    assert names[TELEMETRY] != names[ALARM]
+    waiting = [each.body for each in await outbox.pending(TELEMETRY, 2)]
+    assert waiting == [names[TELEMETRY] + b"1", names[TELEMETRY] + b"2"]
+
+
+async def test_what_encode_raises_uses_no_number_up(outbox: Outbox) -> None:
+    def encode(_name: bytes, _sequence: int) -> bytes:
+        raise UsageError("this does not fit into a batch")
+
+    before = outbox.state
+    with pytest.raises(UsageError, match="does not fit"):
+        await outbox.put(TELEMETRY, encode)
+    assert outbox.state == before
+    assert await outbox.put(TELEMETRY, body(1)) == 1
 
 
 async def test_downlink_only_goes_up(outbox: Outbox) -> None:
@@ -141,7 +161,7 @@ async def test_everything_survives_a_restart(tmp_path: Path) -> None:
     async with outbox_of("sqlite", tmp_path, ROOM_FOR_FOUR) as outbox:
         assert outbox.state == before
         assert await outbox.pending(TELEMETRY, 9) == waiting
-        assert [parcel.body for parcel in await outbox.pending(ALARM)] == [body(9)]
+        assert [parcel.body for parcel in await outbox.pending(ALARM)] == [content(9)]
         assert await outbox.put(TELEMETRY, body(7)) == 7
         await outbox.acknowledge(TELEMETRY, 7)
     async with outbox_of("sqlite", tmp_path, ROOM_FOR_FOUR) as outbox:  # numbers outlive the parcels
@@ -246,6 +266,14 @@ async def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
         assert await outbox.put(ALARM, body(4)) == 1  # the next transaction stands alone
 
 
+async def test_another_outbox_has_other_names(tmp_path: Path) -> None:
+    async with outbox_of("sqlite", tmp_path) as outbox:
+        names = outbox.state.names
+    (tmp_path / "outbox.db").unlink()
+    async with outbox_of("sqlite", tmp_path) as outbox:
+        assert not set(names.values()) & set(outbox.state.names.values())
+
+
 async def test_after_closing_nothing_is_kept(tmp_path: Path) -> None:
     outbox = await SqliteOutbox.open(tmp_path / "outbox.db")
     await outbox.aclose()
@@ -256,19 +284,10 @@ async def test_after_closing_nothing_is_kept(tmp_path: Path) -> None:
         await outbox.pending(TELEMETRY)
 
 
-async def test_a_body_is_copied(tmp_path: Path) -> None:
-    for kind in KINDS:
-        async with outbox_of(kind, tmp_path) as outbox:
-            buffer = bytearray(b"as it was")
-            await outbox.put(ALARM, cast("bytes", buffer))
-            buffer[:] = b"otherwise"
-            assert (await outbox.pending(ALARM))[0].body == b"as it was"
-
-
 def test_nothing_of_a_body_shows() -> None:
     async def put() -> str:
         outbox = MemoryOutbox()
-        await outbox.put(ALARM, b"private words")
+        await outbox.put(ALARM, lambda _name, _sequence: b"private words")
         return repr(await outbox.pending(ALARM))
 
     assert "private" not in trio.run(put)
