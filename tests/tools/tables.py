@@ -37,7 +37,7 @@ from specs.registry import (
     RefusalCode,
     Role,
 )
-from tests.tools import measured
+from tests.tools import cloud_tables, measured
 
 E = TypeVar("E", bound=Enum)
 _REGISTRY: Final = Path(specs.registry.__file__)
@@ -369,5 +369,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "performance-sizes": partial(measured.sweep, "sweep-message-sizes"),
     "performance-links": partial(measured.sweep, "sweep-link-counts"),
     "performance-machine": measured.machine,
+    "cloudlink-maps": cloud_tables.map_keys,
+    "cloudlink-routes": cloud_tables.routes,
 }
 """Name in ``<!-- table: NAME -->`` -> what is written there."""
