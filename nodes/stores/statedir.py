@@ -1,4 +1,4 @@
-"""A node's state folder: its keys, its paired devices and its counters behind the three ports.
+"""A node's state folder: its keys, its paired devices and its counters behind their ports.
 
 ::
 
@@ -8,6 +8,7 @@
         peers.json          paired devices, with their pair secrets
         peer-counters.json  highest initiation counter confirmed from each
         counters.json       our own initiation counters, reserved ahead
+        log-*.json          keys of sealed logs (nodes/stores/sealingkeys.py)
 """
 
 from pathlib import Path
@@ -18,10 +19,11 @@ from nodes.stores.counterfile import CounterFile, FileCounterStore
 from nodes.stores.directory import PrivateDirectory
 from nodes.stores.keyfiles import FileKeyStore, KeyFiles
 from nodes.stores.peerfiles import FilePeerDirectory, PeerFiles
+from nodes.stores.sealingkeys import FileCloudSealing, FileDroneSealing
 
 
 class StateDir:
-    """An open state folder. Opening, closing and the three ``*_files`` block; the three stores do not.
+    """An open state folder. Opening, closing and the three ``*_files`` block; the stores do not.
 
     Use either the stores or the ``*_files``, which a command has for its short life, not both at a time.
     """
@@ -34,6 +36,8 @@ class StateDir:
         self.keys = FileKeyStore(self.key_files)
         self.peers = FilePeerDirectory(self.peer_files)
         self.counters = FileCounterStore(self.counter_file)
+        self.drone_sealing = FileDroneSealing(directory)
+        self.cloud_sealing = FileCloudSealing(directory)
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False, read_only: bool = False) -> Self:

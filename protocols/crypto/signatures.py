@@ -128,14 +128,23 @@ def verify_mldsa65(public: bytes, signature: bytes, message: bytes, context: byt
     UsageError for a context of more than 255 bytes: it is the caller's, not the signer's.
     """
     _check_context(context)
-    try:
-        key = MLDSA65PublicKey.from_public_bytes(public)
-    except ValueError:
-        raise BadPublicKeyError("an ML-DSA-65 public key has 1,952 bytes") from None
+    key = _parse_mldsa65(public)
     try:
         key.verify(signature, message, context)
     except InvalidSignature:
         raise BadSignatureError("the ML-DSA-65 signature does not verify") from None
+
+
+def check_mldsa65_public(public: bytes) -> None:
+    """Refuse what has not the length of an ML-DSA-65 public key: BadPublicKeyError. Every string that has it is one."""
+    _parse_mldsa65(public)
+
+
+def _parse_mldsa65(public: bytes) -> MLDSA65PublicKey:
+    try:
+        return MLDSA65PublicKey.from_public_bytes(public)
+    except ValueError:
+        raise BadPublicKeyError("an ML-DSA-65 public key has 1,952 bytes") from None
 
 
 def _check_context(context: bytes) -> None:
