@@ -32,6 +32,8 @@ from protocols.events import (
     LinkDown,
     LinkUp,
     OfferBulk,
+    RelayMessage,
+    RelayReceived,
     Sendable,
     SendCommand,
     StreamReceived,
@@ -59,6 +61,8 @@ class Link:
         """Suite, handshake time, channel binding."""
         self.down: LinkDown | None = None
         """Why the link ended; None while it is up."""
+        self.on_relay: Callable[[RelayMessage], None] | None = None
+        """Given what arrives on relay channels, which no user sees; while it is None, that is dropped."""
         self._connection = connection
         self._pump = pump
         self._inbox: Inbox[IncomingObject] = Inbox()
@@ -89,6 +93,11 @@ class Link:
     def role(self) -> Role:
         """The peer's role."""
         return self._connection.role
+
+    @property
+    def has_relay(self) -> bool:
+        """Whether it has a relay channel, so that the peer may be a neighbour (specs/5-relay.md)."""
+        return self._connection.channels.service(ChannelId.RELAY) is ChannelClass.RELAY
 
     def stats(self) -> LinkStats:
         """Return a snapshot of every counter."""
@@ -358,6 +367,10 @@ class Link:
             settle = self._answers.get((event.channel, event.reply_to))
             if settle is not None:
                 settle(event.data)
+            return
+        if isinstance(event, RelayReceived):
+            if self.on_relay is not None:
+                self.on_relay(event.message)
             return
         if isinstance(event, BulkAccepted):
             return

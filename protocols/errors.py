@@ -82,6 +82,10 @@ class LinkTimeoutError(PeerError):
     """The peer did not answer, or nothing authenticated arrived for too long."""
 
 
+class FlowRefusedError(PeerError):
+    """A relay, or the node behind it, does not open a flow (specs/5-relay.md)."""
+
+
 # --- authentication -----------------------------------------------------------------------------
 
 

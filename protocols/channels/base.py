@@ -28,7 +28,7 @@ class ClassStats:
     stale: int = 0
     """``control`` only: older than their lifetime when they arrived, or when they were to be taken (CH-12, CH-14)."""
     lost: int = 0
-    """``stream``: messages that never became whole; ``command``, ``bulk``: units, chunks found missing."""
+    """``stream``, ``relay``: messages that never became whole; ``command``, ``bulk``: units, chunks found missing."""
     retransmitted: int = 0
     """Units or chunks sent again."""
 
@@ -47,6 +47,8 @@ class ChannelsStats:
     """Unreliable, fragmented messages."""
     bulk: ClassStats
     """Transfers, counted in chunks."""
+    relay: ClassStats
+    """What is carried for others: frames sent, messages received."""
 
 
 @dataclass(slots=True)

@@ -45,6 +45,18 @@ STREAM_BUNDLE_MESSAGES: Final = 256
 STREAM_REORDER_MESSAGES: Final = 128
 """Whole messages that may overtake a missing one before it is given up."""
 
+# --- relay ----------------------------------------------------------------------------------------
+
+RELAY_QUEUE_BYTES: Final = 262_144
+"""Sending: frames of all flows; beyond, the oldest of the flow that has most is dropped."""
+RELAY_FLOW_BYTES: Final = 65_536
+"""Sending: frames of one flow, and all that is said about flows; beyond, the oldest is dropped."""
+RELAY_READ_BYTES: Final = 262_144
+"""Receiving: messages that the user has not taken; beyond, the oldest is dropped."""
+MAX_RELAY_PARTIALS_IN_ALL: Final = 256
+"""Receiving: datagrams of all flows of which some parts have arrived; beyond, the oldest is dropped. A neighbour may
+speak of flows that nobody knows."""
+
 # --- bulk -----------------------------------------------------------------------------------------
 
 MAX_TRANSFERS: Final = 16

@@ -22,6 +22,7 @@ from protocols.channels.bulk import BulkChannel
 from protocols.channels.command import CommandChannel
 from protocols.channels.control import ControlChannel
 from protocols.channels.limits import MIN_FRAME_BYTES
+from protocols.channels.relay import RelayChannel
 from protocols.channels.state import StateChannel
 from protocols.channels.stream import StreamChannel
 from protocols.errors import MalformedError, ProtocolViolationError, UsageError
@@ -42,6 +43,16 @@ HANDLED_TYPES: Final = frozenset(
 )
 """Inner types that :meth:`Channels.receive_untrusted` takes; the others are the link's own."""
 
+_ORDER: Final = (
+    ChannelClass.CONTROL,
+    ChannelClass.COMMAND,
+    ChannelClass.STATE,
+    ChannelClass.RELAY,
+    ChannelClass.STREAM,
+    ChannelClass.BULK,
+)
+"""CH-3. A relay comes before a stream, since it carries the commands of others."""
+_RANKS: Final = {service: 2 * place for place, service in enumerate(_ORDER)}
 _TIMED: Final = frozenset((ChannelClass.COMMAND, ChannelClass.BULK))
 """Classes whose channels have timers."""
 _RUN_FRAMES: Final = 64
@@ -66,16 +77,14 @@ class Channels:
         _check_frame_bytes(max_frame_bytes)
         window = CongestionWindow(packet_bytes=max_frame_bytes, enabled=not reliable)
         self._path = Path(RttEstimator(), window, reliable, max_frame_bytes)
-        rows = sorted(table, key=lambda row: row.service)
-        self._channels = tuple(
-            (row.service, channel) for row in rows if (channel := _make(row, self._path, entropy)) is not None
-        )
+        rows = sorted(table, key=lambda row: _RANKS[row.service])
+        self._channels = tuple((row.service, _make(row, self._path, entropy)) for row in rows)
         self._by_id: dict[int, ChannelBase] = {channel.id: channel for _, channel in self._channels}
         self._timed = tuple(channel for service, channel in self._channels if service in _TIMED)
         ports = [(service, channel.ports()) for service, channel in self._channels]
         self._readers = tuple(each.reader for _, each in ports)
-        ranked = [(2 * service, each.source) for service, each in ports]
-        acknowledges = 2 * ChannelClass.COMMAND + 1
+        ranked = [(_RANKS[service], each.source) for service, each in ports]
+        acknowledges = _RANKS[ChannelClass.COMMAND] + 1
         ranked += [(acknowledges, each.acknowledgements) for _, each in ports if each.acknowledgements is not None]
         ranked.sort(key=lambda entry: entry[0])
         self._order = [source for _, source in ranked]
@@ -98,8 +107,8 @@ class Channels:
     def send_alone(self, message: Sendable, now: float) -> tuple[int, bytes | None, bool]:
         """As ``send``, with what its channel gives to seal at once, and whether it has more of it.
 
-        Only for messages of ``control``, ``state`` and ``stream`` that do not fill their queue, while ``next_frame``
-        would give none.
+        Only for messages of ``control``, ``state``, ``relay`` and ``stream`` that do not fill their queue, while
+        ``next_frame`` would give none.
         """
         channel = self._by_id.get(message.channel)
         if channel is None:
@@ -135,8 +144,8 @@ class Channels:
     def room(self, service: ChannelClass) -> int:
         """What can be queued now on each channel of a class.
 
-        Messages (control, state), bytes of one message (command, stream), or transfers (bulk). A stream takes more
-        than that, and drops its oldest messages for it.
+        Messages (control, state), bytes of one message (command, stream, relay), or transfers (bulk). A stream and a
+        relay take more than that, and drop their oldest messages for it.
         """
         return min((channel.room() for each, channel in self._channels if each is service), default=0)
 
@@ -291,21 +300,21 @@ class Channels:
             state=self._class_stats(ChannelClass.STATE),
             stream=self._class_stats(ChannelClass.STREAM),
             bulk=self._class_stats(ChannelClass.BULK),
+            relay=self._class_stats(ChannelClass.RELAY),
         )
 
     def _class_stats(self, service: ChannelClass) -> ClassStats:
         rows = [astuple(channel.counters) for each, channel in self._channels if each is service]
-        return ClassStats(*map(sum, zip(*rows, strict=True)))
+        return ClassStats(*map(sum, zip(*rows, strict=True)))  # of no rows: all are 0
 
 
-def _make(row: Channel, path: Path, entropy: Callable[[int], bytes]) -> ChannelBase | None:
-    """The machine of a row of the channel table; None for a class that has none, whose frames are refused (3.7)."""
+def _make(row: Channel, path: Path, entropy: Callable[[int], bytes]) -> ChannelBase:
+    """The machine of a row of the channel table."""
     if row.service is ChannelClass.BULK:
         # Transfer numbers begin anywhere, so that a number which a user kept from an earlier association does not
         # name another object here.
         return BulkChannel(row.id, path, int.from_bytes(entropy(2), "big"))
-    kind = _MACHINES.get(row.service)
-    return kind(row.id, path) if kind is not None else None
+    return _MACHINES[row.service](row.id, path)
 
 
 @lru_cache(maxsize=8)
@@ -324,4 +333,5 @@ _MACHINES: Final[dict[ChannelClass, Callable[[ChannelId, Path], ChannelBase]]] =
     ChannelClass.COMMAND: CommandChannel,
     ChannelClass.STATE: StateChannel,
     ChannelClass.STREAM: StreamChannel,
+    ChannelClass.RELAY: RelayChannel,
 }

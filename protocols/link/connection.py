@@ -32,6 +32,7 @@ from protocols.events import (
     Rekeyed,
     Sendable,
     SendControl,
+    SendRelay,
     SendState,
     SendStream,
     StreamReceived,
@@ -72,9 +73,11 @@ _MAX_URGENT: Final = 64
 """Own frames waiting to be sent: a peer that floods us with pings gets fewer pongs, not our memory."""
 
 
-TIMELESS: Final = frozenset((SendControl, SendState, SendStream))
+TIMELESS: Final = frozenset((SendControl, SendState, SendStream, SendRelay))
 """Messages that move no timer, neither when they are queued nor when they leave."""
-_TIMELESS_CLASSES: Final = frozenset((ChannelClass.CONTROL, ChannelClass.STATE, ChannelClass.STREAM))
+_TIMELESS_CLASSES: Final = frozenset(
+    (ChannelClass.CONTROL, ChannelClass.STATE, ChannelClass.STREAM, ChannelClass.RELAY)
+)
 """Their classes."""
 _KIND: Final = itemgetter(slice(0, 2))
 """How a frame begins: inner type and channel."""

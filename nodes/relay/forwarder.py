@@ -1,0 +1,122 @@
+"""Who lies between: flows of one neighbour that go on to another (specs/5-relay.md).
+
+A *passage* is a flow that a neighbour opened here, and the flow that we opened for it at the next. When the next has
+forgotten its flow, or its link was replaced, we open it anew; what comes meanwhile is lost, as on any path.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from nodes.ports import RelayHop
+from nodes.relay.flows import FlowState, IncomingFlow, OutgoingFlow
+from protocols.events import RelayDatagram, RelayOpen, RelayOpened
+from protocols.guards.ratelimit import SourceLimiter
+from specs.registry import LinkType, RelayRefusal, Role
+
+if TYPE_CHECKING:
+    from nodes.relay.station import RelayStation
+
+WAYS: Final[Mapping[tuple[Role, Role], frozenset[LinkType]]] = {
+    (Role.MOBILE, Role.DRONE): frozenset((LinkType.REMOTE_MOBILE, LinkType.REMOTE_CLOUD)),
+    (Role.CLOUD, Role.RC): frozenset((LinkType.REMOTE_CLOUD,)),
+}
+"""What is forwarded from a neighbour of one role to one of another (RL-21); all else is refused."""
+
+Route = Callable[[bytes, LinkType], bytes | None]
+"""The key id of the neighbour through which a destination is reached; None: there is none."""
+
+
+def _directly(destination: bytes, link_type: LinkType) -> bytes:  # noqa: ARG001  # a Route
+    return destination
+
+
+class RelayForwarder:
+    """Takes flows from neighbours of a station to others of it."""
+
+    def __init__(self, station: "RelayStation", *, route: Route = _directly) -> None:
+        """``route``: by default, only to nodes that are our neighbours themselves."""
+        self.station: Final = station
+        """Where the neighbours are."""
+        limits = station.limits
+        self.rates: Final = SourceLimiter(limits.datagrams_per_s, limits.burst)
+        """Datagrams of each neighbour, both ways."""
+        self._route = route
+
+    def passage(self, hop: RelayHop, wanted: RelayOpen) -> "Passage | RelayRefusal":
+        """Return what takes a flow of ``hop`` further, or why nothing does."""
+        if not any(wanted.link_type in types for (role, _), types in WAYS.items() if role is hop.role):
+            return RelayRefusal.NOT_ALLOWED
+        key_id = self._route(wanted.destination, wanted.link_type)
+        after = None if key_id is None else self.station.neighbour(key_id)
+        if after is None:
+            return RelayRefusal.NO_WAY
+        if wanted.link_type not in WAYS.get((hop.role, after.role), ()) or after.key_id == hop.key_id:
+            return RelayRefusal.NOT_ALLOWED
+        return Passage(self, after.key_id)
+
+
+class Passage:
+    """A flow of one neighbour, joined to a flow at the next."""
+
+    def __init__(self, forwarder: RelayForwarder, after: bytes) -> None:
+        self._station = forwarder.station
+        self._rates = forwarder.rates
+        self._after = after
+        self._incoming: IncomingFlow | None = None
+        self._outgoing: OutgoingFlow | None = None
+
+    # --- from the opener ------------------------------------------------------------------------
+
+    def on_open(self, flow: IncomingFlow) -> None:
+        """Open the flow at the next neighbour, which answers; or answer, if it is open."""
+        outgoing = self._outgoing
+        if outgoing is None:
+            self._incoming = flow
+            outgoing = self._outgoing = self._station.open(self._after, flow.destination, flow.link_type)
+            outgoing.sink = self
+            outgoing.ask(at_once=True)
+        elif self._station.neighbour(self._after) is None:
+            self._station.refuse(flow, RelayRefusal.NO_WAY)
+        elif outgoing.state is FlowState.OPEN:
+            self._station.answer(flow, RelayOpened(flow.number))
+        else:
+            outgoing.ask()
+
+    def on_datagram(self, flow: IncomingFlow, data: bytes) -> None:
+        """Pass a datagram on."""
+        if self._may_pass(flow.key_id) and self._outgoing is not None:
+            self._count(self._outgoing.send(data))
+
+    def on_closed(self, flow: IncomingFlow) -> None:  # noqa: ARG002  # there is one
+        """End the flow at the next neighbour."""
+        if self._outgoing is not None:
+            self._outgoing.close()
+
+    # --- from the next neighbour ----------------------------------------------------------------
+
+    def on_reply(self, data: bytes) -> None:
+        """Pass a datagram back."""
+        flow = self._incoming
+        if flow is not None and self._may_pass(self._after):
+            self._count(self._station.answer(flow, RelayDatagram(flow.number, by_opener=False, data=data)))
+
+    def on_answer(self, refusal: RelayRefusal | None) -> None:
+        """Tell the opener."""
+        flow = self._incoming
+        if flow is None:
+            return
+        if refusal is None:
+            self._station.answer(flow, RelayOpened(flow.number))
+        else:
+            self._station.refuse(flow, refusal)
+
+    # --- both -----------------------------------------------------------------------------------
+
+    def _may_pass(self, key_id: bytes) -> bool:
+        may = self._rates.allow(key_id, self._station.now())
+        self._station.counts.over_rate += not may
+        return may
+
+    def _count(self, passed: bool) -> None:
+        self._station.counts.forwarded += passed
+        self._station.counts.no_way += not passed
