@@ -1,1 +1,1 @@
-"""Certificates towards the cloud: the authority at its side, the credentials at a device's (specs/10-key-life-cycle.md)."""
+"""Certificates between devices and cloud: the authority, a device's credentials (specs/10-key-life-cycle.md)."""

@@ -1,97 +1,209 @@
-"""INTERFACE FIRST: bodies follow. The cloud's certificate authority for devices."""
+"""The cloud's certificate authority for devices: enrols, renews, revokes, and says who is at the other end.
 
+Everything that touches the disk runs in threads. ``now`` is Unix time in seconds. Rules: specs/10-key-life-cycle.md.
+"""
+
+import contextlib
+import logging
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
+import trio
+
+from nodes.pki.contexts import enrolment_context, server_context
+from nodes.pki.folder import AuthorityFolder
+from nodes.pki.records import AuthorityRecords, DeviceRecord
+from nodes.stores.serial import Serial
 from protocols.enrolment import EnrolmentToken
-from specs.certificates import TOKEN_LIFETIME_S
+from protocols.errors import AerolinkError, MalformedError
+from protocols.guards.ratelimit import SourceLimiter
+from protocols.pki import (
+    Certificate,
+    CertificateRefusedError,
+    Enrolled,
+    TooManyTriesError,
+    read_certificate_untrusted,
+)
+from specs.certificates import CRL_LIFETIME_S, TOKEN_LIFETIME_S
+
+__all__ = ["DeviceAuthority", "DeviceRecord", "Enrolled"]
+
+_log: Final = logging.getLogger(__name__)
+TRIES_PER_S: Final = 1.0
+"""Enrolments that one source may ask for in the long run."""
+TRIES_AT_ONCE: Final = 20
+LOOK_AGAIN_S: Final = 1.0
+"""How often :meth:`DeviceAuthority.keep_fresh` looks for what another process has revoked."""
+_LIST_AGAIN_S: Final = CRL_LIFETIME_S / 3
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
-    """What a device gets: both DER. (Will stand in protocols/pki.py.)"""
+class _Fresh:
+    """What new connections meet, and what it was made of."""
 
-    certificate_der: bytes
-    """The device's own certificate."""
-    ca_der: bytes
-    """The authority's certificate, which issued it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceRecord:
-    """A device that was enrolled."""
-
-    device_id: str
-    """32 hexadecimal digits."""
-    name: str
-    """What the operator called it when making its token."""
-    enrolled_s: int
-    """Unix time of the first enrolment."""
-    expires_s: int
-    """Unix time at which its newest certificate ends."""
-    revoked_s: int | None
-    """Unix time of its revocation."""
+    server: ssl.SSLContext
+    enrolment: ssl.SSLContext
+    certificate: Certificate
+    """The server's."""
+    crl: bytes
+    """DER."""
+    made_s: float
+    """When the list was made."""
+    revocations: int
+    """How many devices were revoked then."""
 
 
 class DeviceAuthority:
-    """Async; files and SQLite in a folder of its own (``<state>/pki``, 0700), off the loop. `now` = unix seconds."""
+    """One per cloud. It has a folder of its own, ``<state_dir>/pki``; :meth:`open` makes what is missing in it."""
+
+    def __init__(self, folder: AuthorityFolder, reader: AuthorityRecords, hosts: Sequence[str], fresh: _Fresh) -> None:
+        self._folder = folder
+        self._reader = reader
+        self._hosts = tuple(hosts)
+        self._fresh = fresh
+        self._writing = Serial()
+        self._reading = Serial()
+        self._tries = SourceLimiter(TRIES_PER_S, TRIES_AT_ONCE)
 
     @classmethod
     async def open(cls, folder: Path, hosts: Sequence[str], now: float) -> Self:
-        """Open, and at the first start make, the authority; ``hosts``: DNS names and IPs of the server certificate."""
-        raise NotImplementedError
+        """Open the folder of an authority; ``hosts`` are DNS names and IP addresses for the server's certificate.
+
+        ConfigError (in use, open to others, a name that is none), StorageError, ClockError: one line says what to do.
+        """
+        return await trio.to_thread.run_sync(partial(cls._open, folder, hosts, now))
+
+    @classmethod
+    def _open(cls, path: Path, hosts: Sequence[str], now: float) -> Self:
+        with contextlib.ExitStack() as undo:
+            folder = AuthorityFolder.open(path, now)
+            undo.callback(folder.close)
+            reader = folder.reader()
+            undo.callback(reader.close)
+            authority = cls(folder, reader, hosts, _made(folder, hosts, now))
+            undo.pop_all()
+        return authority
 
     async def aclose(self) -> None:
-        """Give the folder back."""
+        """Give the folder back; what is under way ends first."""
+        with trio.CancelScope(shield=True):
+            await self._reading.run(self._reader.close)
+            await self._writing.run(self._folder.close)
 
     @property
     def ca_der(self) -> bytes:
-        """The authority's certificate: public; enrolment listener answers it to GET /v1/ca."""
-        raise NotImplementedError
+        """The authority's certificate. Public: the enrolment listener answers it to ``GET /v1/ca`` (KL-34)."""
+        return self._folder.authority.certificate.der
+
+    # --- enrolment and renewal ------------------------------------------------------------------
 
     async def make_token(self, now: float, *, name: str = "", lifetime_s: int = TOKEN_LIFETIME_S) -> EnrolmentToken:
-        raise NotImplementedError
+        """Make a token for one device, which will be called ``name``; UsageError, ClockError, StorageError."""
+        return await self._writing.run(partial(self._folder.make_token, name, lifetime_s, now))
 
     async def enrol(self, token_text: str, csr_der: bytes, now: float, source: bytes = b"") -> Enrolled:
-        """POST /v1/enroll. CodeFormatError, MalformedError (-> 400), TokenRefusedError, RevokedError (-> 403),
-        TooManyTriesError (-> 429; per source: pass `guards.address.source_key`), StorageError, ClockError (-> 503).
-        The same token with the same key gives the same certificate again (a lost answer); any other use is refused.
+        """Let a device in for a token, once (KL-32). ``source``: ``guards.address.source_key`` of who asks.
+
+        TooManyTriesError (429); CodeFormatError, MalformedError (400); TokenRefusedError, RevokedError (403);
+        ClockError, StorageError (503). Tell the device the status and nothing more. The same token with the same key
+        gives the same certificate again, as the answer may have been lost; two keys never get in with one token.
         """
-        raise NotImplementedError
+        if not self._tries.allow(source, now):
+            raise TooManyTriesError("too many enrolments from one place: wait a minute")
+        token = EnrolmentToken.parse(token_text)
+        return await self._writing.run(partial(self._folder.enrol, token, csr_der, now))
 
     async def renew(self, certificate_der: bytes, csr_der: bytes, now: float) -> Enrolled:
-        """POST .../certificate. The CSR's key must be that of the certificate (the device id stays).
+        """Issue a further certificate to the device that shows one; the request is for the same key (KL-41).
 
-        Errors of `check_peer`, MalformedError, ClockError, StorageError.
+        Errors of :meth:`check_peer`; MalformedError (400); TokenRefusedError (another key: 403).
         """
-        raise NotImplementedError
+        certificate = _read(certificate_der)
+        return await self._writing.run(partial(self._folder.renew, certificate, csr_der, now))
 
     async def check_peer(self, certificate_der: bytes, now: float) -> str:
-        """For every request: return the device id. RevokedError, CertificateRefusedError (expired, not ours)."""
-        raise NotImplementedError
+        """Return the id of the device that shows this certificate. Ask for every request (KL-64).
 
-    async def revoke(self, device_id: str, now: float) -> None:
-        """Durable before it returns. NotPairedError for an unknown device."""
-        raise NotImplementedError
+        And before each record of a long-lived response: a connection may be older than a revocation. RevokedError,
+        CertificateRefusedError (not ours, expired); ClockError, StorageError (503).
+        """
+        certificate = _read(certificate_der)
+        await self._reading.run(partial(self._reader.check, certificate, now))
+        return certificate.device_id
+
+    # --- devices --------------------------------------------------------------------------------
 
     async def devices(self) -> Sequence[DeviceRecord]:
-        raise NotImplementedError
+        """Return every device that was enrolled."""
+        return await self._reading.run(self._reader.devices)
 
-    async def crl(self, now: float) -> bytes:
-        """GET /v1/crl: DER."""
-        raise NotImplementedError
+    async def revoke(self, device_id: str, now: float) -> None:
+        """Refuse a device for good: durable, and in force for every handshake and request, when this returns.
+
+        NotPairedError for a device that was never enrolled.
+        """
+        await self._writing.run(partial(self._folder.records.revoke, device_id, now))
+        await self.refresh(now)
+
+    async def crl(self) -> bytes:
+        """Return the DER of the revocation list: public."""
+        await trio.lowlevel.checkpoint()
+        return self._fresh.crl
+
+    # --- what connections meet ------------------------------------------------------------------
 
     def server_context(self) -> ssl.SSLContext:
-        """The context of new connections (pass the method itself as HttpsServer's callable). TLS 1.3, client certificate."""
-        raise NotImplementedError
+        """Return the context for the next connection: ask for each one, since it changes with revocations."""
+        return self._fresh.server
 
     def enrolment_context(self) -> ssl.SSLContext:
-        """The enrolment listener's: TLS 1.3, no client certificate."""
-        raise NotImplementedError
+        """Return the context for the next connection of the enrolment listener."""
+        return self._fresh.enrolment
+
+    async def refresh(self, now: float) -> None:
+        """Take up what was revoked, here or by another process; renew what is due. StorageError, ClockError."""
+
+        def renewed() -> None:
+            if _is_stale(self._fresh, self._folder, now):
+                self._fresh = _made(self._folder, self._hosts, now)
+
+        await self._writing.run(renewed)
 
     async def keep_fresh(self, clock: Callable[[], float]) -> None:
-        """Run for ever in the background: renews the server certificate, takes up revocations of `aerolink cloud`."""
-        raise NotImplementedError
+        """Refresh every second; runs for ever. What fails is logged once, and tried again."""
+        failed = ""
+        while True:
+            await trio.sleep(LOOK_AGAIN_S)
+            try:
+                await self.refresh(clock())
+                failed = ""
+            except AerolinkError as error:
+                if str(error) != failed:
+                    failed = str(error)
+                    _log.warning("certificates could not be refreshed: %s", failed)
+
+
+def _made(folder: AuthorityFolder, hosts: Sequence[str], now: float) -> _Fresh:
+    revocations = folder.records.revocations()  # before the list: what comes in between is seen by the next look
+    identity, certificate = folder.server_identity(hosts, now)
+    trust, crl = folder.trust(now)
+    return _Fresh(server_context(identity, trust), enrolment_context(identity), certificate, crl, now, revocations)
+
+
+def _is_stale(fresh: _Fresh, folder: AuthorityFolder, now: float) -> bool:
+    return (
+        folder.records.revocations() != fresh.revocations
+        or not fresh.made_s <= now < fresh.made_s + _LIST_AGAIN_S
+        or now >= fresh.certificate.renewal_s()
+    )
+
+
+def _read(certificate_der: bytes) -> Certificate:
+    try:
+        return read_certificate_untrusted(certificate_der)
+    except MalformedError as error:
+        raise CertificateRefusedError(str(error)) from None

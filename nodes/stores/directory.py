@@ -25,7 +25,7 @@ MAX_FILE_BYTES: Final = 4_194_304
 LOCK_NAME: Final = "lock"
 _POSIX: Final = os.name == "posix"
 _TEMPORARY: Final = ".tmp"
-_OPEN: Final = sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"))  # all POSIX
+OPEN_FLAGS: Final = sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"))  # all POSIX
 _REMEDIES: Final = {
     errno.ENOSPC: "; free some space and try again",
     errno.EDQUOT: "; free some space and try again",
@@ -83,22 +83,41 @@ class PrivateDirectory:
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file, None if there is none; ConfigError if others could read it."""
-        path = self.path / name
         with self._busy:
-            self._check_open()
-            try:
-                fd = os.open(name, os.O_RDONLY | _OPEN, dir_fd=self._fd)
-            except FileNotFoundError:
+            fd = self._open_private(name)
+            if fd is None:
                 return None
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    raise ConfigError(f"{path} is a symbolic link: put the file itself there") from None
-                raise _failed(path, "read", error) from None
             try:
-                _check_private(path, os.fstat(fd))
-                return _content(path, fd)
+                return _content(self.path / name, fd)
             finally:
                 os.close(fd)
+
+    def locate(self, name: str) -> Path | None:
+        """Return where a file is, for a library that opens files by itself; None, ConfigError as for :meth:`read`."""
+        with self._busy:
+            fd = self._open_private(name)
+            if fd is None:
+                return None
+            os.close(fd)
+        return self.path / name
+
+    def _open_private(self, name: str) -> int | None:
+        self._check_open()
+        path = self.path / name
+        try:
+            fd = os.open(name, os.O_RDONLY | OPEN_FLAGS, dir_fd=self._fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ConfigError(f"{path} is a symbolic link: put the file itself there") from None
+            raise failed(path, "read", error) from None
+        try:
+            _check_private(path, os.fstat(fd))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file, durably; StorageError, and then the old content is still there."""
@@ -112,15 +131,15 @@ class PrivateDirectory:
             try:
                 self._replace(name, content)
             except OSError as error:
-                raise _failed(path, "written", error) from None
+                raise failed(path, "written", error) from None
 
     def _replace(self, name: str, content: bytes) -> None:
         temporary = f".{name}.{secrets.token_hex(8)}{_TEMPORARY}"
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600, dir_fd=self._fd)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, 0o600, dir_fd=self._fd)
             try:
                 os.fchmod(fd, 0o600)  # whatever the umask took away
-                _write_all(fd, content)
+                write_all(fd, content)
                 os.fsync(fd)
             finally:
                 os.close(fd)
@@ -158,7 +177,7 @@ def _open_folder(path: Path, *, create: bool) -> int:
     except ValueError:
         raise ConfigError("the name of the state folder is no file name") from None
     except OSError as error:
-        raise _failed(path, "opened", error) from None
+        raise failed(path, "opened", error) from None
     try:
         _check_owner(path, info := os.fstat(fd))
         if info.st_mode & 0o077:
@@ -185,9 +204,9 @@ def _lock(path: Path, fd: int) -> int:
     import fcntl  # POSIX only, as this whole file
 
     try:
-        lock_fd = os.open(LOCK_NAME, os.O_RDWR | os.O_CREAT | _OPEN, 0o600, dir_fd=fd)
+        lock_fd = os.open(LOCK_NAME, os.O_RDWR | os.O_CREAT | OPEN_FLAGS, 0o600, dir_fd=fd)
     except OSError as error:
-        raise _failed(path / LOCK_NAME, "opened", error) from None
+        raise failed(path / LOCK_NAME, "opened", error) from None
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -195,7 +214,7 @@ def _lock(path: Path, fd: int) -> int:
         raise ConfigError(f"{path} is in use by another process: stop that node first") from None
     except OSError as error:
         os.close(lock_fd)
-        raise _failed(path / LOCK_NAME, "locked", error) from None
+        raise failed(path / LOCK_NAME, "locked", error) from None
     return lock_fd
 
 
@@ -220,16 +239,18 @@ def _content(path: Path, fd: int) -> bytes:
             if len(content) > MAX_FILE_BYTES:
                 raise StorageError(f"{path} has more than {MAX_FILE_BYTES} bytes: it is no file of this node")
     except OSError as error:
-        raise _failed(path, "read", error) from None
+        raise failed(path, "read", error) from None
     return content
 
 
-def _write_all(fd: int, content: bytes) -> None:
+def write_all(fd: int, content: bytes) -> None:
+    """Write all of it to a descriptor; OSError."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(fd, rest) :]
 
 
-def _failed(path: Path, what: str, error: OSError) -> StorageError:
+def failed(path: Path, what: str, error: OSError) -> StorageError:
+    """Return the error of a file operation, in one line that says what to do."""
     reason = os.strerror(error.errno) if error.errno else "unknown reason"
     return StorageError(f"{path} cannot be {what}: {reason}{_REMEDIES.get(error.errno or 0, '')}")

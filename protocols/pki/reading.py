@@ -65,6 +65,15 @@ def parse_csr_untrusted(der: bytes) -> bytes:
     return public
 
 
+def hosts_of(certificate: Certificate) -> frozenset[str]:
+    """Return the DNS names and IP addresses that a server certificate is for."""
+    try:
+        names = load_untrusted(certificate.der).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return frozenset()
+    return frozenset(str(each.value) for each in names)
+
+
 def check_issued(certificate: Certificate, ca: Certificate, use: Use, now: float) -> None:
     """CertificateRefusedError unless ``ca`` issued this certificate for ``use``, and it is valid at ``now``."""
     native, issuer = load_untrusted(certificate.der), load_untrusted(ca.der)
