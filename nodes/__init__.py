@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nodes.errors import LinkClosedError
     from nodes.incoming import IncomingObject
     from nodes.link import Link
+    from nodes.mobile import Mobile
     from nodes.remote import RemoteController
     from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDirectory
     from nodes.stores.statedir import StateDir
@@ -26,6 +27,7 @@ __all__ = [
     "MemoryCounterStore",
     "MemoryKeyStore",
     "MemoryPeerDirectory",
+    "Mobile",
     "RemoteController",
     "StateDir",
     "Stores",
@@ -40,6 +42,7 @@ _MODULES: Final = {
     "MemoryCounterStore": "nodes.stores.memory",
     "MemoryKeyStore": "nodes.stores.memory",
     "MemoryPeerDirectory": "nodes.stores.memory",
+    "Mobile": "nodes.mobile",
     "RemoteController": "nodes.remote",
     "StateDir": "nodes.stores.statedir",
     "Stores": "nodes.trust",

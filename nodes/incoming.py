@@ -66,7 +66,7 @@ class IncomingObject:
         self.end(BulkStatus.OK)
         return b"".join(parts)
 
-    def chunks(self, prefix: bytes = b"") -> AsyncIterator[bytes]:
+    def chunks(self, prefix: bytes | memoryview = b"") -> AsyncIterator[bytes]:
         """Accept, and iterate over the bytes in order; call :meth:`end` with OK when they are stored.
 
         ``prefix`` is what is here already from an earlier attempt. Ends after the whole hash was right;

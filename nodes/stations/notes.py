@@ -1,14 +1,14 @@
-"""What the two ends of a demo say while they run.
+"""What stations, and the ends of a demo, say while they run.
 
-Notes are plain values, so that an end may stand in this process or in another: there they cross a pipe as one
-JSON object a line. :class:`Ready` alone holds a secret; it goes from the drone to the remote controller and nowhere
-else, and its code is in no repr.
+Notes are plain values, so that a station may stand in this process or in another: there they cross a pipe as one
+JSON object a line. :class:`Ready` and :class:`Carry` alone hold secrets; they go to the one node that they are for and
+nowhere else, and what they hold is in no repr.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Final, get_args
 
 from nodes.node import Node
 from protocols.channels import ChannelsStats
@@ -16,6 +16,8 @@ from protocols.errors import MalformedError
 
 CLASSES: Final = ("control", "command", "state", "stream", "bulk")
 """Classes of service that a demo uses."""
+
+AIRLINK_NAME: Final = "drone-rc"
 
 Counts = dict[str, dict[str, int]]
 """Class of service -> "sent", "received", "lost" -> messages of one end (``bulk``: chunks)."""
@@ -79,6 +81,76 @@ class LinkIsUp:
     """Fingerprint of the other end."""
     handshake_ms: float
     """From the first message of the handshake."""
+    link: str = AIRLINK_NAME
+    """Which link."""
+    carrier: str = ""
+    """What carries it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMeter:
+    """Counters of one end of one link, a few times a second and at its end."""
+
+    node: str
+    """Which end."""
+    link: str
+    """Which link."""
+    classes: Counts
+    """Per class of service, of this link since it came up."""
+    rekeys: int
+    """New keys since the first."""
+    rtt_ms: float | None = None
+    """Smoothed round trip."""
+    times: int = 1
+    """The how-manieth link of this name it is: the counters begin anew with each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a transfer has come."""
+
+    node: str
+    """Who sends."""
+    what: str
+    """Name of the object."""
+    done_bytes: int
+    """So far."""
+    total_bytes: int
+    """In all."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A right has changed hands, as the drone says."""
+
+    right: str
+    """``flight`` or ``payload``."""
+    before: str
+    """Role of the holder until then."""
+    after: str
+    """Role of the holder from then on."""
+    at_s: float
+    """On the drone's clock, since its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """How many telemetry messages the cloud has received while they were made."""
+
+    messages: int
+    """So far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """Something that a person would carry from one device to another: a linking code, a token, an address."""
+
+    to: str
+    """Which node."""
+    what: str
+    """What it is called."""
+    value: str = field(repr=False)
+    """Shown to nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +239,26 @@ class Failed:
     """One line."""
 
 
-Note = Ready | Line | Parsing | Flight | LinkIsUp | Meter | Delivered | Alarmed | Finished | Failed
+Note = (
+    Ready
+    | Line
+    | Parsing
+    | Flight
+    | LinkIsUp
+    | LinkMeter
+    | Progress
+    | HandedOver
+    | Live
+    | Carry
+    | Meter
+    | Delivered
+    | Alarmed
+    | Finished
+    | Failed
+)
 Say = Callable[[Note], None]
 
-_KINDS: Final[dict[str, type[Note]]] = {
-    kind.__name__: kind
-    for kind in (Ready, Line, Parsing, Flight, LinkIsUp, Meter, Delivered, Alarmed, Finished, Failed)
-}
+_KINDS: Final[dict[str, type[Note]]] = {kind.__name__: kind for kind in get_args(Note)}
 
 
 def to_line(note: Note) -> str:

@@ -48,9 +48,9 @@ class FairQueue(Generic[K]):
 
     def pop(self) -> tuple[K, bytes]:
         """Return the next item and its key, whose turn comes after all others then; IndexError when empty."""
-        key = next(iter(self._queues), None)
-        if key is None:
+        if not self._queues:
             raise IndexError("the queue is empty")
+        key = next(iter(self._queues))
         queue, size = self._queues.pop(key), self._sizes.pop(key)
         item = queue.popleft()
         size -= len(item) + MESSAGE_OVERHEAD_BYTES

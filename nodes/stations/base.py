@@ -1,0 +1,92 @@
+"""What all stations have in common: they say what happens, count their links, and tell of alarms."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import trio
+
+from nodes.link import Link
+from nodes.node import Node
+from nodes.stations.keep import serve_link, until_down
+from nodes.stations.notes import Line, LinkIsUp, LinkMeter, Say, counts_of, say_alarms
+from protocols.crypto.fingerprint import fingerprint_text
+from protocols.errors import LocalError
+from protocols.events import Sendable, SendCommand
+from specs.registry import ChannelId
+
+METER_S: Final = 0.2
+"""Time between two meters."""
+
+Task = Callable[[Link], Awaitable[object]]
+
+
+class Station:
+    """Base of the four."""
+
+    def __init__(self, node: Node, say: Say) -> None:
+        self.say: Final = say
+        """Told everything that happens."""
+        self.name: Final = node.role.name.lower()
+        """What the station is called in notes."""
+        self._node = node
+        self._times: Counter[str] = Counter()
+        self._told = 0
+
+    def tell(self, text: str) -> None:
+        """Say that something has happened."""
+        self.say(Line(self.name, text))
+
+    async def watch(self) -> None:
+        """Tell the node's alarms, for ever."""
+        try:
+            while True:
+                self._tell_alarms()
+                await trio.sleep(METER_S)
+        finally:
+            self._tell_alarms()
+
+    def _tell_alarms(self) -> None:
+        self._told = say_alarms(self._node, self.name, self.say, self._told)
+
+    async def serve(self, link: Link, name: str, carrier: str, *tasks: Task) -> None:
+        """Run tasks on a link until it is down, and meter it."""
+        up = link.up
+        peer = fingerprint_text(link.key_id)
+        self.say(LinkIsUp(self.name, up.suite, peer, up.handshake_s * 1_000, name, carrier))
+        self._times[name] += 1
+        running: list[Task] = [*tasks, partial(self._meter, name, self._times[name])]
+
+        async def all_of_them(link: Link) -> None:
+            async with trio.open_nursery() as nursery:
+                for task in running:
+                    nursery.start_soon(until_down, task, link)
+
+        try:
+            await serve_link(link, all_of_them)
+        finally:
+            self._say_meter(name, self._times[name], link)
+
+    async def _meter(self, name: str, times: int, link: Link) -> None:
+        while True:
+            self._say_meter(name, times, link)
+            await trio.sleep(METER_S)
+
+    def _say_meter(self, name: str, times: int, link: Link) -> None:
+        stats = link.stats()
+        rtt_ms = None if stats.rtt_s is None else stats.rtt_s * 1_000
+        self.say(LinkMeter(self.name, name, counts_of(stats.channels), stats.link.rekeys, rtt_ms, times))
+
+
+def send_or_drop(link: Link, message: Sendable) -> None:
+    """Send what is worth nothing later: no room, or no link any more, and it is dropped."""
+    try:
+        link.send_now(message)
+    except LocalError:
+        return
+
+
+def answer_to(link: Link, event_id: int, channel: ChannelId, data: bytes) -> None:
+    """Answer a request; who asked on a link that has gone asks again."""
+    send_or_drop(link, SendCommand(channel, data, event_id))

@@ -1,0 +1,74 @@
+"""Keeping a link: made, served, and made anew for as long as the station runs.
+
+What goes wrong on the way is told once, and ends nothing: the other end may not be there yet, or come back.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+import trio
+
+from nodes.errors import LinkClosedError
+from nodes.link import Link
+from protocols.errors import AerolinkError
+
+FIRST_WAIT_S: Final = 0.25
+LONGEST_WAIT_S: Final = 8.0
+STEADY_S: Final = 5.0
+"""A link that lived so long was a good one: the next wait is the first again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """How a station keeps one link."""
+
+    connect: Callable[[], Awaitable[Link]]
+    """Makes the link; any AerolinkError says why not."""
+    serve: Callable[[Link], Awaitable[object]]
+    """Runs while the link is up; cancelled at its end."""
+    tell: Callable[[str], None]
+    """Told what changed, one line each."""
+    name: str
+    """What the link is called."""
+
+    async def run(self) -> NoReturn:
+        """Keep the link for ever."""
+        wait_s, said = FIRST_WAIT_S, ""
+        while True:
+            try:
+                link = await self.connect()
+            except AerolinkError as error:
+                if str(error) != said:
+                    said = str(error)
+                    self.tell(f"{self.name}: {said}; trying again")
+            else:
+                began_s, said = trio.current_time(), ""
+                await serve_link(link, self.serve)
+                self.tell(f"{self.name}: the link is down ({link.down.reason.value if link.down else 'closed'})")
+                if trio.current_time() - began_s > STEADY_S:
+                    wait_s = FIRST_WAIT_S
+            await trio.sleep(_jittered(wait_s))
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+async def serve_link(link: Link, serve: Callable[[Link], Awaitable[object]]) -> None:
+    """Run ``serve`` until the link is down; that it is, is told by the link and not by what runs on it."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(until_down, serve, link)
+        await link.wait_down()
+        nursery.cancel_scope.cancel()
+
+
+async def until_down(serve: Callable[[Link], Awaitable[object]], link: Link) -> None:
+    """Run something on a link, and wait for its end when that was noticed here first."""
+    try:
+        await serve(link)
+    except LinkClosedError:
+        await trio.sleep_forever()
+
+
+def _jittered(wait_s: float) -> float:
+    """Half to all of it: many stations that lost the same neighbour do not come back at once."""
+    return wait_s * (0.5 + secrets.randbelow(1_000) / 2_000)
