@@ -18,7 +18,7 @@ from specs.registry import (
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Carrier = Literal["udp", "tcp"]
-FailsafeAction = Literal["hold", "return", "land"]
+FailsafeAction = Literal["return", "land"]
 
 LOOPBACK: Final = Endpoint("127.0.0.1", DEFAULT_PORT)
 GROUND: Final = Endpoint("127.0.0.1", 14_610)
@@ -27,7 +27,7 @@ ENROLMENT: Final = Endpoint("127.0.0.1", 14_644)
 _LINK: Final = LinkConfig()
 _ROLES: Final = OneOf({role.name.lower(): role for role in Role})
 _LOG_LEVELS: Final = OneOf({level: level for level in ("debug", "info", "warning", "error")})
-_ACTIONS: Final = OneOf({action: action for action in ("hold", "return", "land")})
+_ACTIONS: Final = OneOf({action: action for action in ("return", "land")})
 _HOLDERS: Final = ListOf(OneOf({role.name.lower(): role for role in (Role.RC, Role.MOBILE, Role.CLOUD)}))
 _CARRIERS: Final = OneOf({carrier: carrier for carrier in ("udp", "tcp")})
 _SUITES: Final = ListOf(OneOf({suite.name: suite for suite in SUITES.values()}))
@@ -93,14 +93,14 @@ class CloudTable:
 class AuthorityTable:
     """Who may command a drone, and what it does when nobody can."""
 
-    holders: Annotated[tuple[Role, ...], _HOLDERS] = (Role.RC, Role.MOBILE, Role.CLOUD)
+    holders: Annotated[tuple[Role, ...], _HOLDERS] = (Role.RC, Role.MOBILE)
     """Roles that may hold the right to fly and the right to the payload; all paired, each by its own key."""
-    hold_after_s: Annotated[float, Number(0.2, 60)] = 1.0
+    hold_after_s: Annotated[float, Number(0.2, 60)] = 1.5
     """Seconds without the holder's heartbeats after which the drone holds its position."""
     act_after_s: Annotated[float, Number(0.2, 3_600)] = 10.0
     """Seconds after which it does what `action` says; more than `hold_after_s`."""
     action: Annotated[FailsafeAction, _ACTIONS] = "return"
-    """What it does then: hold on, return home, or land."""
+    """What it does then: return home, or land."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
