@@ -469,6 +469,9 @@ class AlarmKind(Enum):
     KEY_FAILED = "our own key could not be used"
     STORE_FAILED = "a store could not be written"
     APPROVE_FAILED = "the user could not be asked about a device"
+    AUTHORITY_REFUSED = "a device asked the drone for what it has no right to"
+    AUTHORITY_TAKEN = "a right was taken from the device that held it"
+    FLIGHT_HOLDER_LOST = "nothing is heard of the device that flies: the failsafe acts"
 
 
 @dataclass(frozen=True, slots=True)

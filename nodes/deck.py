@@ -1,0 +1,336 @@
+"""The one place at the drone where messages of all links are admitted or refused (specs/7-authority.md).
+
+A link hands in what it decoded, from its :class:`Seat`: the peer that it was authenticated with. Whether the link came
+over the air or through relays plays no part. Between the check of a right and what is done by it nothing else runs:
+everything from :meth:`FlightDeck.take` to the vehicle is synchronous. Only what needs no right, but a store, waits.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from nodes.vehicle import Keeper, Vehicle
+from nodes.wakeup import Wakeup
+from protocols.admission import (
+    STICKS_MAVLINK,
+    Need,
+    is_read_only_untrusted,
+    mavlink_id_untrusted,
+    need_of,
+    required_right,
+)
+from protocols.authority import Authority, AuthorityChanged, Reason
+from protocols.errors import AerolinkError, UsageError
+from protocols.events import Alarm, AlarmKind
+from protocols.failsafe import Effect, Failsafe
+from protocols.guards.ratelimit import LogLimiter
+from protocols.remotelink import CloudMessage
+from specs.airlink.authority import AuthorityAction, AuthorityRequest, AuthorityState, Right
+from specs.airlink.command import Answer, CameraControl, ChangeSettings, Command, CommandCode, GoTo, Result
+from specs.airlink.control import Buttons, Heartbeat, Sticks
+from specs.airlink.stream import MavlinkFrame
+from specs.registry import ChannelId, Role
+from specs.remotelink import CLOUD_MESSAGES, LogReceipt, RevokePeer, SealingKeys, VerifyingKeys
+
+_log: Final = logging.getLogger(__name__)
+TELL_S: Final = 1.0
+"""The state of the rights is told at least this often (AU-14): the channel may lose it."""
+WATCH_S: Final = 0.1
+"""A vehicle does not say that its motors start or stop: it is looked at this often."""
+GRACE_S: Final = 1.0
+"""For so long what was under way when a right was lost raises no alarm (AU-23)."""
+_ALARMS_PER_S, _ALARMS_AT_ONCE = 0.2, 3.0
+AT_REST: Final = Sticks(0, 0, 0, 0)
+_PAYLOAD_BUTTONS: Final = Buttons.PHOTO | Buttons.RECORD
+_SAFE_COMMANDS: Final = frozenset({CommandCode.RETURN_HOME, CommandCode.LAND})
+_CHANNELS: Final = {row.format.type: row.channel for row in CLOUD_MESSAGES.values()}
+_TAKEN: Final = frozenset({Reason.REVOKED, Reason.OVERRIDDEN, Reason.HOLDER_SILENT, Reason.PEER_REVOKED})
+_OWNERS: Final = frozenset({AuthorityAction.REVOKE, AuthorityAction.OVERRIDE})
+
+Reply = Answer | VerifyingKeys
+"""What a request is answered with."""
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """One link at the deck; :meth:`FlightDeck.detach` ends it."""
+
+    key_id: bytes
+    """Whom the link was authenticated with: the subject of everything that it brings (AU-1)."""
+    role: Role
+    """The role that was paired."""
+    tell: Callable[[AuthorityState], None]
+    """Sends the state of the rights down this link without waiting; an AerolinkError that it raises is its own."""
+
+
+class FlightDeck:
+    """Admits or refuses what peers want of one vehicle, and watches over its flight; :meth:`run` must run."""
+
+    def __init__(
+        self,
+        vehicle: Vehicle,
+        authority: Authority,
+        failsafe: Failsafe,
+        alarm: Callable[[Alarm], None],
+        keeper: Keeper | None = None,
+    ) -> None:
+        self.authority: Final = authority
+        """The rights; ``handed_over`` lists the hand-overs. Change nothing but ``owner`` from outside."""
+        self.failsafe: Final = failsafe
+        """What happens when the holder is not heard."""
+        self.refused = 0
+        """Messages that were not admitted."""
+        self.stale = 0
+        """Control messages whose lifetime was over."""
+        self._vehicle = vehicle
+        self._alarm = alarm
+        self._keeper = keeper
+        self._seats: list[Seat] = []
+        self._sticks_end_s: float | None = None
+        self._lost_flight: tuple[bytes | None, float] = (None, 0.0)
+        self._told = -1
+        self._told_s = -TELL_S
+        self._alarms = LogLimiter(_ALARMS_PER_S, _ALARMS_AT_ONCE)
+        self._changed = Wakeup()
+        self._requests: Final[Mapping[type[object], Callable[[Seat, CloudMessage, float], Answer]]] = {
+            Command: self._command,
+            GoTo: self._command,
+            CameraControl: self._act,
+            ChangeSettings: self._act,
+            AuthorityRequest: self._change_authority,
+        }
+
+    # --- links ------------------------------------------------------------------------------------
+
+    def attach(self, key_id: bytes, role: Role, tell: Callable[[AuthorityState], None]) -> Seat:
+        """A link to this peer is up. It is told at once how the rights stand, and whenever that changes."""
+        now = trio.current_time()
+        seat = Seat(key_id, role, tell)
+        self._seats.append(seat)
+        self.authority.attach(key_id, role, now)
+        self._settle(now)
+        self._tell(seat)
+        return seat
+
+    def detach(self, seat: Seat) -> None:
+        """The link is over; the peer stays what it is as long as it has another. Twice is once."""
+        if seat not in self._seats:
+            return
+        now = trio.current_time()
+        self._seats.remove(seat)
+        if all(other.key_id != seat.key_id for other in self._seats):
+            self.authority.detach(seat.key_id, now)
+        self._settle(now)
+
+    def forget(self, key_id: bytes) -> None:
+        """The pairing of this peer is revoked: nothing of it is admitted from now on, on whatever link (AU-9)."""
+        now = trio.current_time()
+        self._seats = [seat for seat in self._seats if seat.key_id != key_id]
+        self.authority.forget(key_id, now)
+        self._settle(now)
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    async def take(
+        self, seat: Seat, channel: ChannelId, message: CloudMessage, expires_s: float | None = None
+    ) -> Reply | None:
+        """Do what a peer says, if it may; the answer if it is a request (channel `command`), else None.
+
+        ``message`` was decoded by the table of the link, travelling up; ``expires_s`` is that of ControlReceived.
+        UsageError if the two do not fit the message: that is the caller's mistake.
+        """
+        if _CHANNELS.get(type(message)) is not channel or (channel is ChannelId.CONTROL) != (expires_s is not None):
+            raise UsageError(f"deck: {type(message).__name__} does not travel like that")
+        now = trio.current_time()
+        self._settle(now)
+        if not self._admits(seat, message, now):
+            self._refuse(seat, message, now)
+            return Answer(Result.NOT_ALLOWED) if channel is ChannelId.COMMAND else None
+        if isinstance(message, SealingKeys | LogReceipt | RevokePeer):
+            return await self._keep(seat, message)
+        reply = self._do(seat, message, expires_s, now)
+        self._settle(now)
+        return reply
+
+    def _admits(self, seat: Seat, message: CloudMessage, now: float) -> bool:
+        """AU-20, AU-24."""
+        right = required_right(message)
+        if seat not in self._seats:
+            return False
+        if right is not None:
+            return self.authority.holds(seat.key_id, right, now)
+        return need_of(message) is not Need.CLOUD or seat.role is Role.CLOUD
+
+    def _do(self, seat: Seat, message: CloudMessage, expires_s: float | None, now: float) -> Answer | None:
+        """What is admitted is done, at once."""
+        if isinstance(message, MavlinkFrame):
+            self._pass_on(message.frame)
+        elif expires_s is not None:
+            self._control(seat, message, expires_s, now)
+        else:
+            handler = self._requests.get(type(message))
+            return Answer(Result.UNSUPPORTED) if handler is None else handler(seat, message, now)
+        return None
+
+    def _control(self, seat: Seat, message: CloudMessage, expires_s: float, now: float) -> None:
+        if now > expires_s:
+            self.stale += 1
+        elif isinstance(message, Heartbeat | Sticks):
+            self.authority.heard(seat.key_id, now)
+            self.failsafe.heard(seat.key_id, now)
+            if isinstance(message, Sticks) and self.failsafe.obeys_sticks:
+                self._steer(seat, message, expires_s, now)
+
+    def _steer(self, seat: Seat, sticks: Sticks, expires_s: float, now: float) -> None:
+        if not self.authority.holds(seat.key_id, Right.PAYLOAD, now):  # AU-22
+            sticks = replace(sticks, buttons=sticks.buttons & ~_PAYLOAD_BUTTONS)
+        self._sticks_end_s = expires_s
+        self._vehicle.steer(sticks)
+
+    def _pass_on(self, frame: bytes) -> None:
+        """AU-21, AU-33."""
+        obeyed = self.failsafe.obeys_commands
+        if obeyed and not self.failsafe.obeys_sticks:
+            obeyed = mavlink_id_untrusted(frame) not in {None, *STICKS_MAVLINK}
+        if obeyed or is_read_only_untrusted(frame):
+            self._vehicle.take_mavlink(frame)
+        else:
+            self.refused += 1
+
+    def _command(self, seat: Seat, message: CloudMessage, now: float) -> Answer:
+        safe = isinstance(message, Command) and message.code in _SAFE_COMMANDS
+        if not (safe or self.failsafe.obeys_commands):
+            return Answer(Result.NOT_NOW, "your heartbeat is not heard: the failsafe flies")
+        answer = self._act(seat, message, now)
+        if answer.result in {Result.DONE, Result.STARTED}:
+            self.failsafe.commanded(seat.key_id, now)
+        return answer
+
+    def _act(self, seat: Seat, message: CloudMessage, now: float) -> Answer:  # noqa: ARG002  # one of `_requests`
+        try:
+            match message:
+                case Command():
+                    return self._vehicle.command(message.code)
+                case GoTo():
+                    return self._vehicle.go_to(message)
+                case CameraControl():
+                    return self._vehicle.control_camera(message)
+                case ChangeSettings():
+                    return self._vehicle.change_settings(message)
+                case _:
+                    return Answer(Result.UNSUPPORTED)
+        except AerolinkError as error:
+            _log.warning("the vehicle failed at a request: %s", error)
+            return Answer(Result.FAILED)
+
+    def _change_authority(self, seat: Seat, message: CloudMessage, now: float) -> Answer:
+        if not isinstance(message, AuthorityRequest):
+            return Answer(Result.UNSUPPORTED)
+        answer = self.authority.request(seat.key_id, message, now)
+        if answer.result is Result.NOT_ALLOWED and message.action in _OWNERS:
+            self._refuse(seat, message, now)
+        return answer
+
+    async def _keep(self, seat: Seat, message: SealingKeys | LogReceipt | RevokePeer) -> Reply:
+        """What the cloud's role admits (AU-24); a revocation holds before it is durable."""
+        if isinstance(message, RevokePeer) and message.peer == seat.key_id:
+            return Answer(Result.INVALID, "a device does not revoke itself")  # GL-13
+        if isinstance(message, RevokePeer):
+            self.forget(message.peer)
+        keeper = self._keeper
+        if keeper is None:
+            return Answer(Result.UNSUPPORTED)
+        try:
+            match message:
+                case SealingKeys():
+                    return await keeper.seal_to(message)
+                case LogReceipt():
+                    return await keeper.log_stored(message)
+                case RevokePeer():
+                    return await keeper.revoke(message.peer)
+        except AerolinkError as error:
+            _log.warning("what the cloud asked for could not be kept: %s", error)
+            return Answer(Result.FAILED)
+
+    def _refuse(self, seat: Seat, message: CloudMessage, now: float) -> None:
+        """Count it, and tell the operator: not too often, and not of what was under way (AU-23)."""
+        self.refused += 1
+        before, since_s = self._lost_flight
+        if isinstance(message, Sticks | MavlinkFrame) and before == seat.key_id and now < since_s + GRACE_S:
+            return
+        omitted = self._alarms.note(seat.key_id.hex(), now)
+        if omitted is not None:
+            more = f" ({omitted} more since the last)" if omitted else ""
+            what = f"{type(message).__name__} of {seat.role.name} {seat.key_id.hex()}{more}"
+            self._alarm(Alarm(AlarmKind.AUTHORITY_REFUSED, what))
+
+    # --- time, and what follows from it -------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Let time do its part, for ever: offers end, the failsafe acts, sticks come to rest, peers are told."""
+        while True:
+            now = trio.current_time()
+            self._settle(now)
+            self._changed.is_set = False
+            if now >= self._told_s + TELL_S:
+                self._tell_all(now)
+            times = (self.authority.next_deadline(), self.failsafe.next_deadline(), self._sticks_end_s)
+            with trio.move_on_at(min(now + WATCH_S, *(time for time in times if time is not None))):
+                await self._changed.wait()
+
+    def _settle(self, now: float) -> None:
+        """Everything that follows from what has just happened, and from the time that has passed."""
+        self.authority.handle_deadline(now)
+        while (change := self.authority.next_event()) is not None:
+            self._on_change(change)
+        self.failsafe.observe(self._vehicle.armed, now)
+        while (effect := self.failsafe.next_effect()) is not None:
+            self._apply(effect)
+        if self._sticks_end_s is not None and now >= self._sticks_end_s:
+            self._rest()
+        if self.authority.changes != self._told:
+            self._tell_all(now)
+        self._changed.set()
+
+    def _on_change(self, change: AuthorityChanged) -> None:
+        _log.info("%s right: %s", change.right.name.lower(), change.reason.value)
+        if change.right is Right.FLIGHT:
+            self._lost_flight = (change.before, change.at_s)
+            self.failsafe.set_holder(change.after, change.at_s)
+            self._rest()
+        if change.reason in _TAKEN and change.before is not None:
+            what = f"{change.right.name} of {change.before.hex()}: {change.reason.value}"
+            self._alarm(Alarm(AlarmKind.AUTHORITY_TAKEN, what))
+
+    def _apply(self, effect: Effect) -> None:
+        """AU-31."""
+        holder = self.authority.holder(Right.FLIGHT)
+        who = "nobody holds the right" if holder is None else f"device {holder.hex()}"
+        self._alarm(Alarm(AlarmKind.FLIGHT_HOLDER_LOST, f"{who}: {effect.value}"))
+        self._rest()
+        match effect:
+            case Effect.HOLD:
+                self._vehicle.hold()
+            case Effect.RETURN_HOME:
+                self._vehicle.return_home()
+            case Effect.LAND:
+                self._vehicle.land()
+
+    def _rest(self) -> None:
+        """AU-34."""
+        self._sticks_end_s = None
+        self._vehicle.steer(AT_REST)
+
+    def _tell_all(self, now: float) -> None:
+        self._told, self._told_s = self.authority.changes, now
+        for seat in tuple(self._seats):
+            self._tell(seat)
+
+    def _tell(self, seat: Seat) -> None:
+        try:
+            seat.tell(self.authority.state())
+        except AerolinkError as error:  # a link that is just ending; whoever it belongs to knows
+            _log.debug("a peer could not be told of the rights: %s", error)
