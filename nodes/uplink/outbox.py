@@ -149,6 +149,10 @@ class Outbox(Protocol):
         """Note the highest message of the cloud that was taken; a lower number changes nothing."""
         ...
 
+    async def forget_downlink(self) -> None:
+        """Begin with the cloud's messages anew: it does not know the one that was taken last (CL-33)."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of what it holds open; nothing can be kept or read afterwards."""
         ...
@@ -213,6 +217,10 @@ class MemoryOutbox:
     async def take_downlink(self, sequence: int) -> None:
         """Note the highest message of the cloud that was taken."""
         self._state = replace(self._state, downlink_taken=max(sequence, self._state.downlink_taken))
+
+    async def forget_downlink(self) -> None:
+        """Begin with the cloud's messages anew."""
+        self._state = replace(self._state, downlink_taken=0)
 
     async def aclose(self) -> None:
         """Nothing is open."""

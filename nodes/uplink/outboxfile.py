@@ -86,6 +86,10 @@ class SqliteOutbox:
         """Note the highest message of the cloud that was taken, durably."""
         await self._run(partial(self._file.take_downlink, sequence))
 
+    async def forget_downlink(self) -> None:
+        """Begin with the cloud's messages anew, durably."""
+        await self._run(self._file.forget_downlink)
+
     async def aclose(self) -> None:
         """Close the file; closing twice does nothing."""
         with trio.CancelScope(shield=True):
@@ -147,8 +151,13 @@ class _File:
         self.state = state
 
     def take_downlink(self, sequence: int) -> None:
-        if sequence <= self.state.downlink_taken:
-            return
+        if sequence > self.state.downlink_taken:
+            self._set_downlink(sequence)
+
+    def forget_downlink(self) -> None:
+        self._set_downlink(0)
+
+    def _set_downlink(self, sequence: int) -> None:
         state = replace(self.state, downlink_taken=sequence)
         with self._transaction() as database:
             self._store_numbers(database, state)

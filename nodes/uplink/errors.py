@@ -1,0 +1,42 @@
+"""What the cloud's answers other than 200 mean for a device, by what to do next (specs/9-cloudlink.md, 9.2)."""
+
+from typing import Final
+
+from nodes.https import StatusError
+from protocols.errors import AerolinkError, PeerError, PolicyError
+
+
+class CloudBusyError(PeerError):
+    """The cloud cannot take this now; nothing has changed there (CL-9). The same again later."""
+
+
+class CloudFullError(CloudBusyError):
+    """There is no room at the cloud, or this device's quota is used up (507). The same again later."""
+
+
+class CloudGoneError(PolicyError):
+    """What was asked for is not there, or is not ours: this device is refused, or an upload was removed (404)."""
+
+
+class CloudRefusedError(PolicyError):
+    """The cloud will not take this, now or later (400, 403, 405, 413)."""
+
+
+_ERRORS: Final = {
+    400: (CloudRefusedError, "the cloud does not understand it: is one of the two out of date?"),
+    403: (CloudRefusedError, "the cloud refuses it"),
+    404: (CloudGoneError, "nothing is there for this device: it may be revoked, or its certificate has ended"),
+    405: (CloudRefusedError, "the cloud does not know the request: is one of the two out of date?"),
+    413: (CloudRefusedError, "it is too large for the cloud"),
+    507: (CloudFullError, "the cloud has no room, or this device's quota is used up"),
+}
+
+
+def status_error(status: int, what: str) -> AerolinkError:
+    """Return the error of a status that is of no use: which of ours, with one line."""
+    if status in _ERRORS:
+        kind, reason = _ERRORS[status]
+        return kind(f"cloud, {what}: {reason}")
+    if status in {408, 429} or status >= 500:
+        return CloudBusyError(f"cloud, {what}: not now (status {status})")
+    return StatusError(f"cloud, {what}: status {status}, which this Aerolink does not expect", status)
