@@ -246,7 +246,7 @@ class FlightDeck:
         try:
             match message:
                 case SealingKeys():
-                    return await keeper.seal_to(message)
+                    return await keeper.seal_to(message, seat.key_id)
                 case LogReceipt():
                     return await keeper.log_stored(message)
                 case RevokePeer():
