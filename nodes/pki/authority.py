@@ -6,7 +6,7 @@ Everything that touches the disk runs in threads. ``now`` is Unix time in second
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,9 @@ from protocols.pki import (
     TooManyTriesError,
     read_certificate_untrusted,
 )
+from specs.airlink.command import Answer, Result
 from specs.certificates import CRL_LIFETIME_S, TOKEN_LIFETIME_S
+from specs.remotelink import RevokePeer
 
 __all__ = ["DeviceAuthority", "DeviceRecord", "Enrolled"]
 
@@ -153,6 +155,31 @@ class DeviceAuthority:
         """Return the DER of the revocation list: public."""
         await trio.lowlevel.checkpoint()
         return self._fresh.crl
+
+    # --- notices to drones ------------------------------------------------------------------------
+
+    async def add_notice(self, drone: bytes, peer: bytes, now: float) -> None:
+        """Queue, durably, that a drone is told that a device is revoked, by their key ids (KL-12)."""
+        await self._writing.run(partial(self._folder.records.add_notice, drone, peer, now))
+
+    async def waiting_notices(self, drone: bytes) -> Sequence[bytes]:
+        """Return the key ids that a drone has still to be told of, the oldest first."""
+        notices = await self._reading.run(self._reader.notices)
+        return tuple(each.peer for each in notices if each.drone == drone and each.delivered_s is None)
+
+    async def deliver_notices(
+        self, drone: bytes, ask: Callable[[RevokePeer], Awaitable[Answer]], clock: Callable[[], float]
+    ) -> int:
+        """Tell a drone, over its own end-to-end link, what waits for it; return how many it has taken (KL-13).
+
+        ``ask`` sends a request and returns its answer. Only DONE ends a notice: what fails is said again next time.
+        """
+        done = 0
+        for peer in await self.waiting_notices(drone):
+            if (await ask(RevokePeer(peer))).result is Result.DONE:
+                await self._writing.run(partial(self._folder.records.delivered, drone, peer, clock()))
+                done += 1
+        return done
 
     # --- what connections meet ------------------------------------------------------------------
 

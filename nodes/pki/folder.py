@@ -83,11 +83,11 @@ class AuthorityFolder:
     @classmethod
     def _opened(cls, directory: PrivateDirectory, now: float) -> Self:
         authority = _authority(directory, now)
-        return cls(directory, authority, AuthorityRecords.open(_records(directory)))
+        return cls(directory, authority, AuthorityRecords(_records(directory)))
 
     def reader(self) -> AuthorityRecords:
         """Return the records once more, for a thread that must not wait for who writes."""
-        return AuthorityRecords.open(_records(self._directory))
+        return AuthorityRecords(_records(self._directory))
 
     def close(self) -> None:
         """Give the lock back; nothing can be read or written afterwards."""

@@ -1,18 +1,15 @@
-"""What the authority remembers: tokens (as hashes), certificates, revocations. SQLite, for callers that may block.
+"""What the authority remembers: tokens (as hashes), devices, their certificates and revocations.
 
-Write-ahead log with ``synchronous=FULL``: what a call has done outlives kill -9 and a power cut. The running cloud and
-``aerolink cloud`` use the same file at the same time: every change is one transaction that has the write lock from its
-beginning, so of two that race for one token one wins, whichever process they are in.
+For callers that may block; not for two threads at a time.
 """
 
-import contextlib
-import sqlite3
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-from protocols.errors import NotPairedError, RevokedError, StorageError
+from nodes.pki.database import Database
+from protocols.errors import NotPairedError, RevokedError
 from protocols.pki import (
     Certificate,
     CertificateRefusedError,
@@ -24,25 +21,6 @@ from protocols.pki import (
 )
 from specs.certificates import MAX_CLOCK_BACKSTEP_S
 
-SCHEMA_VERSION: Final = 1
-_APPLICATION_ID: Final = 0x41455041  # "AEPA"
-_BUSY_S: Final = 10.0
-"""How long a call waits for another process's transaction, which take milliseconds."""
-_SCHEMA: Final = """
-CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE device (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, enrolled_s INTEGER NOT NULL, revoked_s INTEGER
-);
-CREATE TABLE certificate (
-    serial TEXT PRIMARY KEY, device TEXT NOT NULL REFERENCES device (id), der BLOB NOT NULL,
-    issued_s INTEGER NOT NULL, not_after_s INTEGER NOT NULL
-);
-CREATE INDEX certificate_of ON certificate (device, not_after_s);
-CREATE TABLE token (
-    hash BLOB PRIMARY KEY, name TEXT NOT NULL, expires_s INTEGER NOT NULL,
-    used_s INTEGER, serial TEXT REFERENCES certificate (serial)
-);
-"""
 Issue = Callable[[], Certificate]
 
 
@@ -62,26 +40,26 @@ class DeviceRecord:
     """Unix time of its revocation; None: it is not revoked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A revocation that a drone is told of, since it may be offline when it is made (KL-12)."""
+
+    drone: bytes
+    """Key id of the drone."""
+    peer: bytes
+    """Key id of the device that it must not trust any more."""
+    asked_s: int
+    """Unix time at which an operator asked for it."""
+    delivered_s: int | None
+    """Unix time at which the drone had it; None: it waits."""
+
+
 class AuthorityRecords:
-    """The file. Not for two threads at a time."""
+    """The records of one file."""
 
-    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
-        self._path = path
-        self._database = database
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open a file, which must exist and be private (an empty one is filled); StorageError."""
-        with _errors(path, "opened"):
-            database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
-        records = cls(path, database)
-        try:
-            with _errors(path, "opened"):
-                records._prepare()
-        except BaseException:
-            database.close()
-            raise
-        return records
+    def __init__(self, path: Path) -> None:
+        """Open the file (:class:`Database`); StorageError."""
+        self._database: Final = Database(path)
 
     def close(self) -> None:
         """Close the file; closing twice does nothing."""
@@ -91,10 +69,10 @@ class AuthorityRecords:
 
     def add_token(self, stored: bytes, name: str, expires_s: int, now: float) -> None:
         """Keep the hash of a token; ClockError."""
-        with self._change():
+        with self._database.change():
             self._tick(now)
-            row = (stored, name, expires_s)
-            self._database.execute("INSERT INTO token (hash, name, expires_s) VALUES (?, ?, ?)", row)
+            query = "INSERT INTO token (hash, name, expires_s) VALUES (?, ?, ?)"
+            self._database.rows(query, stored, name, expires_s)
 
     def enrol(self, stored: bytes, public: bytes, now: float, issue: Issue) -> Certificate:
         """Use up a token, and note the certificate that it was used for: both or neither.
@@ -102,10 +80,10 @@ class AuthorityRecords:
         The same token with the same key gives the same certificate again: the answer may have been lost (KL-32).
         TokenRefusedError, RevokedError, ClockError.
         """
-        with self._change():
+        with self._database.change():
             self._tick(now)
             query = "SELECT t.name, t.expires_s, t.used_s, c.der FROM token t LEFT JOIN certificate c USING (serial)"
-            row = self._database.execute(f"{query} WHERE t.hash = ?", (stored,)).fetchone()
+            row = self._database.row(f"{query} WHERE t.hash = ?", stored)
             if row is None:
                 raise TokenRefusedError("this token is not known here")
             name, expires_s, used_s, der = row
@@ -118,8 +96,8 @@ class AuthorityRecords:
             certificate = issue()
             self._add_device(device_id, name, now)
             self._add_certificate(certificate)
-            done = (int(now), certificate.serial, stored)
-            self._database.execute("UPDATE token SET used_s = ?, serial = ? WHERE hash = ?", done)
+            query = "UPDATE token SET used_s = ?, serial = ? WHERE hash = ?"
+            self._database.rows(query, int(now), certificate.serial, stored)
             return certificate
 
     def renew(self, certificate: Certificate, now: float, issue: Issue) -> Certificate:
@@ -127,11 +105,11 @@ class AuthorityRecords:
 
         CertificateRefusedError, RevokedError, ClockError.
         """
-        with self._change():
+        with self._database.change():
             self._tick(now)
             self.check(certificate, now)
             query = "SELECT der FROM certificate WHERE device = ? ORDER BY not_after_s DESC LIMIT 1"
-            (der,) = self._database.execute(query, (certificate.device_id,)).fetchone()
+            (der,) = self._database.row(query, certificate.device_id)
             newest = read_certificate_untrusted(der)
             if newest.issued_s <= now < (newest.issued_s + newest.not_after_s) // 2:
                 return newest
@@ -142,9 +120,8 @@ class AuthorityRecords:
     def check(self, certificate: Certificate, now: float) -> None:
         """CertificateRefusedError unless it was issued here and is valid; RevokedError; ClockError."""
         query = "SELECT c.der, d.revoked_s FROM certificate c JOIN device d ON d.id = c.device WHERE c.serial = ?"
-        with _errors(self._path, "read"):
-            row = self._database.execute(query, (certificate.serial,)).fetchone()
-            self._check_clock(now)
+        row = self._database.row(query, certificate.serial)
+        self._check_clock(now)
         if row is None or row[0] != certificate.der:
             raise CertificateRefusedError("this certificate was not issued here")
         if row[1] is not None:
@@ -157,48 +134,63 @@ class AuthorityRecords:
         """Return every device, the first one first."""
         query = """SELECT d.id, d.name, d.enrolled_s, MAX(c.not_after_s), d.revoked_s
             FROM device d JOIN certificate c ON c.device = d.id GROUP BY d.id ORDER BY d.enrolled_s, d.id"""
-        with _errors(self._path, "read"):
-            return tuple(DeviceRecord(*row) for row in self._database.execute(query).fetchall())
+        return tuple(DeviceRecord(*row) for row in self._database.rows(query))
 
     def revoke(self, device_id: str, now: float) -> None:
         """Refuse a device from now on, whatever the clock says; NotPairedError if there is none."""
-        with self._change():
-            found = self._database.execute("SELECT revoked_s FROM device WHERE id = ?", (device_id,)).fetchone()
+        with self._database.change():
+            found = self._database.row("SELECT revoked_s FROM device WHERE id = ?", device_id)
             if found is None:
                 raise NotPairedError("this device was never enrolled here")
             if found[0] is None:
-                self._database.execute("UPDATE device SET revoked_s = ? WHERE id = ?", (int(now), device_id))
+                self._database.rows("UPDATE device SET revoked_s = ? WHERE id = ?", int(now), device_id)
 
     def revoked(self, now: float) -> Sequence[tuple[str, int]]:
         """Return (serial, Unix time of its revocation) of each revoked certificate that has not expired."""
         query = """SELECT c.serial, d.revoked_s FROM certificate c JOIN device d ON d.id = c.device
             WHERE d.revoked_s IS NOT NULL AND c.not_after_s > ? ORDER BY c.serial"""
-        with _errors(self._path, "read"):
-            return tuple(self._database.execute(query, (int(now),)).fetchall())
+        return tuple(self._database.rows(query, int(now)))
 
     def revocations(self) -> int:
         """Return how many devices are revoked: it only grows."""
-        with _errors(self._path, "read"):
-            (count,) = self._database.execute("SELECT COUNT(revoked_s) FROM device").fetchone()
+        (count,) = self._database.row("SELECT COUNT(revoked_s) FROM device")
         return int(count)
 
     def next_list_number(self) -> int:
         """Return the number of the next revocation list: none is used twice."""
-        with self._change():
+        with self._database.change():
             number = self._number("list") + 1
             self._set_number("list", number)
             return number
+
+    # --- notices to drones ------------------------------------------------------------------------
+
+    def add_notice(self, drone: bytes, peer: bytes, now: float) -> None:
+        """Note that a drone is to be told that a device is revoked (KL-12); twice is once."""
+        with self._database.change():
+            query = "INSERT INTO notice (drone, peer, asked_s) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+            self._database.rows(query, drone, peer, int(now))
+
+    def notices(self) -> Sequence[Notice]:
+        """Return every notice, delivered ones too, the oldest first."""
+        query = "SELECT drone, peer, asked_s, delivered_s FROM notice ORDER BY asked_s, drone, peer"
+        return tuple(Notice(*row) for row in self._database.rows(query))
+
+    def delivered(self, drone: bytes, peer: bytes, now: float) -> None:
+        """Note that the drone has said that it is done, durably at its side."""
+        with self._database.change():
+            query = "UPDATE notice SET delivered_s = ? WHERE drone = ? AND peer = ? AND delivered_s IS NULL"
+            self._database.rows(query, int(now), drone, peer)
 
     # --- the clock ------------------------------------------------------------------------------
 
     def last_time(self) -> int:
         """Return the highest Unix time at which something was issued; 0: never."""
-        with _errors(self._path, "read"):
-            return self._number("time")
+        return self._number("time")
 
     def trust_clock(self, now: float) -> None:
         """Take this time as right, although something was issued later: that was the mistake."""
-        with self._change():
+        with self._database.change():
             self._set_number("time", int(now))
 
     def _tick(self, now: float) -> None:
@@ -217,63 +209,31 @@ class AuthorityRecords:
 
     def _check_not_revoked(self, device_id: str) -> None:
         query = "SELECT 1 FROM device WHERE id = ? AND revoked_s IS NOT NULL"
-        if self._database.execute(query, (device_id,)).fetchone():
+        if self._database.row(query, device_id):
             raise RevokedError("this device was revoked: it needs a new key, and a new token")
 
     def _add_device(self, device_id: str, name: str, now: float) -> None:
         query = """INSERT INTO device (id, name, enrolled_s) VALUES (?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET name = excluded.name"""
-        self._database.execute(query, (device_id, name, int(now)))
+        self._database.rows(query, device_id, name, int(now))
 
     def _add_certificate(self, certificate: Certificate) -> None:
-        row = (
+        query = "INSERT INTO certificate (serial, device, der, issued_s, not_after_s) VALUES (?, ?, ?, ?, ?)"
+        self._database.rows(
+            query,
             certificate.serial,
             certificate.device_id,
             certificate.der,
             certificate.issued_s,
             certificate.not_after_s,
         )
-        query = "INSERT INTO certificate (serial, device, der, issued_s, not_after_s) VALUES (?, ?, ?, ?, ?)"
-        self._database.execute(query, row)
 
     def _number(self, name: str) -> int:
-        row = self._database.execute("SELECT value FROM number WHERE name = ?", (name,)).fetchone()
+        row = self._database.row("SELECT value FROM number WHERE name = ?", name)
         return int(row[0]) if row else 0
 
     def _set_number(self, name: str, value: int) -> None:
-        self._database.execute("INSERT OR REPLACE INTO number (name, value) VALUES (?, ?)", (name, value))
-
-    @contextlib.contextmanager
-    def _change(self) -> Generator[None]:
-        """All of the block or nothing of it, durable when it ends."""
-        with _errors(self._path, "written"):
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
-
-    def _prepare(self) -> None:
-        database = self._database
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA foreign_keys = ON")
-        with self._change():  # two processes may be the first one
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            (application,) = database.execute("PRAGMA application_id").fetchone()
-            if (version, application) == (0, 0):
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    database.execute(statement)
-                database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif application != _APPLICATION_ID:
-                raise StorageError(f"{self._path} is no file of an authority: name another folder")
-            elif version != SCHEMA_VERSION:
-                advice = f"this Aerolink reads {SCHEMA_VERSION}: use the Aerolink that wrote it"
-                raise StorageError(f"{self._path} has format version {version}; {advice}")
+        self._database.rows("INSERT OR REPLACE INTO number (name, value) VALUES (?, ?)", name, value)
 
 
 def _same(der: bytes, public: bytes) -> Certificate:
@@ -281,24 +241,3 @@ def _same(der: bytes, public: bytes) -> Certificate:
     if certificate.public != public:
         raise TokenRefusedError("this token was used before")
     return certificate
-
-
-_REASONS: Final = {
-    sqlite3.SQLITE_FULL: "the disk is full; free some space and try again",
-    sqlite3.SQLITE_READONLY: "it is read-only; run as its owner, on a writable disk",
-    sqlite3.SQLITE_CANTOPEN: "no such folder, or no right to it",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; restore the folder from a backup",
-    sqlite3.SQLITE_NOTADB: "it is damaged; restore the folder from a backup",
-    sqlite3.SQLITE_BUSY: "another process has it; try again",
-    sqlite3.SQLITE_IOERR: "the disk failed",
-}
-
-
-@contextlib.contextmanager
-def _errors(path: Path, what: str) -> Generator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one, https://www.sqlite.org/rescode.html
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        raise StorageError(f"{path} cannot be {what}: {_REASONS.get(code, f'SQLite error {name}')}") from None
