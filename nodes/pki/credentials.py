@@ -24,7 +24,7 @@ from nodes.pki.contexts import check_time_at, client_context, enrolling_context,
 from nodes.stores.directory import PrivateDirectory
 from nodes.stores.document import Document, whole
 from nodes.stores.serial import Serial
-from protocols.enrolment import EnrolmentToken
+from protocols.enrolment import EnrolmentToken, ca_fingerprint
 from protocols.errors import ConfigError, KeyFormatError, MalformedError
 from protocols.pki import (
     Certificate,
@@ -110,6 +110,11 @@ class DeviceCredentials:
     def device_id(self) -> str:
         """32 hexadecimal digits; EnrolmentNeededError."""
         return self.certificate.device_id
+
+    @property
+    def authority_id(self) -> bytes:
+        """Which cloud: the fingerprint of its authority, 16 bytes (KL-30); EnrolmentNeededError."""
+        return ca_fingerprint(self._enrolled().certificates[1].der)
 
     def now(self) -> float:
         """Return the Unix time at which certificates are judged (KL-51): the latest of all that is known."""
