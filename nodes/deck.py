@@ -81,6 +81,8 @@ class FlightDeck:
         """The rights; ``handed_over`` lists the hand-overs. Change nothing but ``owner`` from outside."""
         self.failsafe: Final = failsafe
         """What happens when the holder is not heard."""
+        self.on_change: Callable[[AuthorityChanged], None] | None = None
+        """Told of every right that changes its holder; it does not wait, nor raise."""
         self.refused = 0
         """Messages that were not admitted."""
         self.stale = 0
@@ -297,6 +299,8 @@ class FlightDeck:
 
     def _on_change(self, change: AuthorityChanged) -> None:
         _log.info("%s right: %s", change.right.name.lower(), change.reason.value)
+        if self.on_change is not None:
+            self.on_change(change)
         if change.right is Right.FLIGHT:
             self._lost_flight = (change.before, change.at_s)
             self.failsafe.set_holder(change.after, change.at_s)

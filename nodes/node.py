@@ -244,6 +244,10 @@ class Node(Service):
     def _on_handshake_over(self, pump: Pump, down: LinkDown) -> None:
         """A handshake ended without a link."""
 
+    def raise_alarm(self, alarm: Alarm) -> None:
+        """Tell the operator of something that the application has seen."""
+        self._on_alarm(alarm)
+
     def _on_alarm(self, alarm: Alarm) -> None:
         self.alarm_counts[alarm.kind] += 1
         if self.alarm_counts[alarm.kind] <= _MAX_ALARMS_OF_A_KIND or alarm.kind not in _BY_STRANGERS:

@@ -119,7 +119,7 @@ class DroneEnd(End):
         with self._live:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._vehicle.play, self._pass_on)
-                nursery.start_soon(self._camera.film, self._link)
+                nursery.start_soon(self._camera.film, self._show_picture)
                 nursery.start_soon(self._show)
                 nursery.start_soon(self._beat)
         self._flown.set()
@@ -127,6 +127,10 @@ class DroneEnd(End):
     def _pass_on(self, frame: bytes) -> None:
         if is_mavlink_frame(frame):  # a log may hold one that is cut short, and still a frame to its reader
             self._link.send_now(SendStream(ChannelId.MAVLINK, encode(MavlinkFrame(frame))))
+
+    def _show_picture(self, data: bytes) -> bool:
+        self._link.send_now(SendStream(ChannelId.VIDEO, data))
+        return True
 
     async def _show(self) -> None:
         while True:

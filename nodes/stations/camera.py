@@ -1,20 +1,22 @@
 """The camera of a demo: films a test pattern, and does what the pilot says."""
 
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
-from nodes.link import Link
 from nodes.video import VideoSource
 from protocols.airlink import encode
-from protocols.events import SendStream
 from specs.airlink.command import Answer, CameraAction, CameraControl, Result
 from specs.airlink.stream import MediaFlags, MediaFrame
 from specs.airlink.telemetry import Camera
-from specs.registry import ChannelId
 
+Show = Callable[[bytes], bool]
+"""Takes a picture, as a message; whether somebody sees it."""
 _LAG_S: Final = 0.5
 """A camera that is later than this leaves pictures out instead of sending them in a burst."""
+_ALONE_S: Final = 0.1
+"""How often a camera that nobody watches looks up."""
 _CARD_MIB: Final = 32_768
 
 
@@ -23,15 +25,15 @@ class CameraStand:
 
     def __init__(self) -> None:
         self.frames = 0
-        """Pictures sent."""
+        """Pictures that somebody saw."""
         self._video = VideoSource()
         self._recording = False
         self._photos = 0
         self._tilt_cdeg = 0
         self._zoom_percent = 100
 
-    async def film(self, link: Link) -> None:
-        """Send pictures at their times, for ever."""
+    async def film(self, show: Show) -> None:
+        """Show pictures at their times, for ever."""
         started = trio.current_time()
         while True:
             lag_s = trio.current_time() - started - self._video.due_s(self.frames)
@@ -41,8 +43,11 @@ class CameraStand:
             flags = MediaFlags.KEY_FRAME if key else MediaFlags(0)
             time_ms = round(trio.current_time() * 1_000) & 0xFFFF_FFFF
             picture = MediaFrame(flags, self.frames & 0xFFFF_FFFF, time_ms, self._video.frame(self.frames))
-            link.send_now(SendStream(ChannelId.VIDEO, encode(picture)))
-            self.frames += 1
+            if show(encode(picture)):
+                self.frames += 1
+            else:  # nobody is there: what they will see begins then
+                started = trio.current_time() - self._video.due_s(self.frames)
+                await trio.sleep(_ALONE_S)
 
     def control(self, message: CameraControl) -> Answer:
         """Aim, zoom, and do what is asked for."""

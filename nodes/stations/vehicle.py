@@ -8,6 +8,7 @@ import trio
 from nodes.flight import Command as FlightCommand
 from nodes.flight import FlightFrame, FlightModel, FlightPlan, Telemetry, pace
 from nodes.flight import Sticks as ModelSticks
+from nodes.flight.safety import ModelSafety
 from nodes.flight.telemetry import TICK_S
 from nodes.stations import telemetry
 from nodes.stations.observed import Observed
@@ -35,6 +36,11 @@ Give = Callable[[bytes], None]
 class Vehicle(Protocol):
     """What the drone's end carries."""
 
+    @property
+    def armed(self) -> bool:
+        """Whether the motors may turn."""
+        ...
+
     async def play(self, give: Give) -> None:
         """Give frames when they are due, until the flight is over or this is cancelled."""
         ...
@@ -51,13 +57,25 @@ class Vehicle(Protocol):
         """Take the sticks."""
         ...
 
+    def hold(self) -> None:
+        """Failsafe (AU-35): hold here."""
+        ...
 
-class ModelVehicle:
+    def return_home(self) -> None:
+        """Failsafe (AU-35): fly home."""
+        ...
+
+    def land(self) -> None:
+        """Failsafe (AU-35): land here."""
+        ...
+
+
+class ModelVehicle(ModelSafety):
     """The built-in model at real pace; ``recorded`` is its flight so far."""
 
     def __init__(self) -> None:
+        super().__init__(FlightModel(PLAN))
         self.recorded: list[FlightFrame] = []
-        self._model = FlightModel(PLAN)
         self._telemetry = Telemetry()
 
     async def play(self, give: Give) -> None:
@@ -109,3 +127,17 @@ class RecordedVehicle:
 
     def steer(self, sticks: Sticks) -> None:
         """Sticks arrive, and move nothing."""
+
+    @property
+    def armed(self) -> bool:
+        """No: what it shows was flown long ago, and nothing of it can be guarded."""
+        return False
+
+    def hold(self) -> None:
+        """Nothing moves."""
+
+    def return_home(self) -> None:
+        """Nothing moves."""
+
+    def land(self) -> None:
+        """Nothing moves."""

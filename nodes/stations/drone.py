@@ -1,0 +1,248 @@
+"""The drone at work: it is flown by whoever holds the right, shows what it does, and hands its sealed flights on."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from nodes.config.endpoint import Endpoint
+from nodes.deck import FlightDeck, Seat
+from nodes.drone import Drone
+from nodes.link import Link
+from nodes.ports import CarrierName, DroneSealing, LogStore, PeerDirectory
+from nodes.stations.base import Station, answer_to, send_or_drop
+from nodes.stations.craft import Craft
+from nodes.stations.logs import LogDesk
+from nodes.stations.notes import HandedOver, Say
+from nodes.stations.recorder import RecordedFlight, Recorder
+from protocols.airlink import AIRLINK
+from protocols.authority import Authority, AuthorityChanged, AuthorityPolicy, Reason, owner_among
+from protocols.errors import MalformedError
+from protocols.events import (
+    CommandReceived,
+    ControlReceived,
+    SendControl,
+    SendState,
+    SendStream,
+    StreamReceived,
+)
+from protocols.failsafe import Failsafe, FailsafeConfig
+from protocols.messages import MessageTable
+from protocols.remotelink import REMOTE_CLOUD, REMOTE_MOBILE
+from protocols.sealing import CloudKey
+from specs.airlink.authority import AuthorityState
+from specs.airlink.command import Answer, LogOffer, Result
+from specs.airlink.control import Heartbeat, NodeState
+from specs.airlink.numbers import Direction
+from specs.airlink.stream import MavlinkFrame, is_mavlink_frame
+from specs.registry import ChannelId, Role
+from specs.remotelink import LogReceipt, SealingKeys, VerifyingKeys
+
+TELEMETRY_S: Final = 0.1
+HEARTBEAT_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DroneSetup:
+    """How a drone is set up."""
+
+    listen: Endpoint
+    """Where remote controllers find it."""
+    carrier: CarrierName = "udp"
+    """What carries that link."""
+    policy: AuthorityPolicy | None = None
+    """Who may hold rights."""
+    failsafe: FailsafeConfig | None = None
+    """When to do what without a holder."""
+    films: bool = True
+    """Whether it sends pictures."""
+
+
+class DroneStation(Station):
+    """``nursery.start_soon(station.run)`` inside of the drone's block; ``endpoint`` is where it listens then."""
+
+    def __init__(
+        self,
+        drone: Drone,
+        setup: DroneSetup,
+        craft: Craft,
+        peers: PeerDirectory,
+        keys: DroneSealing,
+        logs: LogStore,
+        say: Say,
+    ) -> None:
+        super().__init__(drone, say)
+        self.authority: Final = Authority(setup.policy)
+        """Who holds what."""
+        self.deck: Final = FlightDeck(craft, self.authority, Failsafe(setup.failsafe), drone.raise_alarm, self)
+        """Where all links meet."""
+        self.desk: Final = LogDesk(logs)
+        """Sealed flights on their way."""
+        self.drone: Final = drone
+        """The role."""
+        self.on_cloud_key: trio.Event = trio.Event()
+        """A cloud has given its key in this life of the station."""
+        self.on_receipt: Callable[[LogReceipt], None] | None = None
+        """Told when the cloud says that it has a flight."""
+        self._setup = setup
+        self._craft = craft
+        self._peers = peers
+        self._keys = keys
+        key_id = next(iter(drone.relays.own))
+        self._recorder = Recorder(key_id, keys, self.desk, self.tell)
+        self._drone_id = key_id
+        self._seats: dict[Link, Seat] = {}
+        self._began_s = trio.current_time()
+        self.deck.on_change = self._tell_change
+
+    async def listen(self) -> Endpoint:
+        """Open the port for remote controllers, and the way over relays; once, before :meth:`run`."""
+        self.drone.listen_over_relays()
+        return await self.drone.listen(self._setup.listen, self._setup.carrier)
+
+    async def run(self) -> None:
+        """Work for ever."""
+        async with trio.open_nursery() as nursery:
+            for task in (self.watch, self.deck.run, self._recorder.run):
+                nursery.start_soon(task)
+            nursery.start_soon(self._craft.vehicle.play, self._pass_on)
+            if self._setup.films:
+                nursery.start_soon(self._craft.camera.film, self._show_picture)
+            nursery.start_soon(self._show)
+            nursery.start_soon(self._beat)
+            async for link in self.drone.each_link():
+                nursery.start_soon(self._serve, link)
+
+    def record(self, flight: RecordedFlight) -> None:
+        """Seal a flight, and hand it on towards the cloud."""
+        self._recorder.add(flight)
+
+    # --- links ----------------------------------------------------------------------------------
+
+    async def _serve(self, link: Link) -> None:
+        await self._find_owner()
+        seat = self.deck.attach(link.key_id, link.role, partial(_tell_rights, link))
+        self._seats[link] = seat
+        try:
+            if link.role is Role.RC:
+                await self.serve(link, "drone-rc", self._setup.carrier, self._obey, self._hand_over)
+            else:
+                await self.serve(link, f"{link.role.name.lower()}-drone", "relay", self._obey)
+        finally:
+            del self._seats[link]
+            self.deck.detach(seat)
+
+    async def _find_owner(self) -> None:
+        """AU-4: unless one is configured, the only remote controller that is paired."""
+        if self.authority.policy.owner is None:
+            self.authority.owner = owner_among(await self._peers.all())
+
+    async def _hand_over(self, link: Link) -> None:
+        async def ask(offer: LogOffer) -> Answer | None:
+            data = await link.request(AIRLINK.encode(offer))
+            try:
+                answer = AIRLINK.decode_untrusted(ChannelId.COMMAND, data, Direction.UP)
+            except MalformedError:
+                return None
+            return answer if isinstance(answer, Answer) else None
+
+        await self.desk.hand_over(link, ask, self.tell)
+
+    async def _obey(self, link: Link) -> None:
+        async for event in link:
+            await self._take_untrusted(link, event)
+
+    async def _take_untrusted(self, link: Link, event: object) -> None:
+        """Hand a message to the deck; one that says nothing is answered, or dropped."""
+        if not isinstance(event, ControlReceived | CommandReceived | StreamReceived):
+            return
+        table = _TABLES[link.role]
+        try:
+            message = table.decode_untrusted(event.channel, event.data, Direction.UP)
+        except MalformedError:
+            reply: object = Answer(Result.INVALID)
+        else:
+            expires_s = event.expires_s if isinstance(event, ControlReceived) else None
+            reply = await self.deck.take(self._seats[link], event.channel, message, expires_s)
+        if isinstance(event, CommandReceived):
+            answer_to(link, event.id, event.channel, table.encode(reply or Answer(Result.UNSUPPORTED)))
+
+    # --- what goes down ---------------------------------------------------------------------------
+
+    def _airlinks(self) -> Iterable[Link]:
+        return [link for link in self._seats if link.role is Role.RC]
+
+    def _pass_on(self, frame: bytes) -> None:
+        if is_mavlink_frame(frame):  # a log may hold one that is cut short, and still a frame to its reader
+            data = AIRLINK.encode(MavlinkFrame(frame))
+            for link in self._airlinks():
+                send_or_drop(link, SendStream(ChannelId.MAVLINK, data))
+
+    def _show_picture(self, data: bytes) -> bool:
+        links = self._airlinks()
+        for link in links:
+            send_or_drop(link, SendStream(ChannelId.VIDEO, data))
+        return bool(links)
+
+    async def _show(self) -> None:
+        while True:
+            items = [(AIRLINK.row(each).id, AIRLINK.encode(each)) for each in self._craft.telemetry()]
+            for link in tuple(self._seats):
+                for key, data in items:
+                    send_or_drop(link, SendState(ChannelId.TELEMETRY, key, data))
+            await trio.sleep(TELEMETRY_S)
+
+    async def _beat(self) -> None:
+        while True:
+            time_ms = round(trio.current_time() * 1_000) & 0xFFFF_FFFF
+            data = AIRLINK.encode(Heartbeat(NodeState.ACTIVE, time_ms))
+            for link in tuple(self._seats):
+                send_or_drop(link, SendControl(ChannelId.CONTROL, data))
+            await trio.sleep(HEARTBEAT_S)
+
+    def _tell_change(self, change: AuthorityChanged) -> None:
+        before, after = (self._role_of(each) for each in (change.before, change.after))
+        right = change.right.name.lower()
+        self.tell(f"the {right} right goes from {before} to {after}: {change.reason.value}")
+        if change.reason is Reason.HANDED_OVER:
+            self.say(HandedOver(right, before, after, round(change.at_s - self._began_s, 3)))
+
+    def _role_of(self, key_id: bytes | None) -> str:
+        roles = [seat.role.name.lower() for seat in self._seats.values() if seat.key_id == key_id]
+        return roles[0] if roles else "nobody" if key_id is None else key_id.hex()[:8]
+
+    # --- keeper (AU-24) ---------------------------------------------------------------------------
+
+    async def seal_to(self, keys: SealingKeys, cloud: bytes) -> VerifyingKeys | Answer:
+        """Pin the cloud's key; the drone's own are the answer."""
+        await self._keys.pin_cloud_key(CloudKey(cloud, keys.hpke_public))
+        own = (await self._keys.signing_keys()).verifying(self._drone_id)
+        self.on_cloud_key.set()
+        self._recorder.look()
+        self.tell("seals its flights to the key of the cloud")
+        return VerifyingKeys(own.ecdsa_public, own.mldsa_public)
+
+    async def log_stored(self, receipt: LogReceipt) -> Answer:
+        """Let go of a log that the cloud has."""
+        known = await self.desk.acknowledge(receipt.flight_id, receipt.sha256)
+        if known and self.on_receipt is not None:
+            self.on_receipt(receipt)
+        return Answer(Result.DONE if known else Result.INVALID)
+
+    async def revoke(self, key_id: bytes) -> Answer:
+        """Trust a device no more."""
+        await self.drone.revoke(key_id)
+        return Answer(Result.DONE)
+
+
+_TABLES: Final[dict[Role, MessageTable[Any]]] = {
+    Role.RC: AIRLINK,
+    Role.MOBILE: REMOTE_MOBILE,
+    Role.CLOUD: REMOTE_CLOUD,
+}
+
+
+def _tell_rights(link: Link, state: AuthorityState) -> None:
+    link.send_now(SendState(ChannelId.TELEMETRY, AIRLINK.row(state).id, AIRLINK.encode(state)))

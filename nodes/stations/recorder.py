@@ -1,0 +1,103 @@
+"""The drone's flight recorder: what was flown is sealed to the cloud, signed, and put among the logs.
+
+Without a key of a cloud a flight cannot be sealed, and unsealed it is never written: it waits in memory, bounded, until
+a cloud has given its key, and is lost when the drone is switched off before (specs/8-sealed-logs.md).
+"""
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from nodes.flight import FlightDigest, FlightFrame, encode_flight
+from nodes.ports import DroneSealing, LogEntry
+from nodes.stations.logs import LogDesk
+from protocols.sealing import CloudKey, LogSealer, SigningKeys
+
+_FLIGHT_ID_BYTES: Final = 16
+_MAX_WAITING: Final = 8
+"""Flights that wait for a key; for one more the oldest is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFlight:
+    """A flight that is over."""
+
+    source: str
+    """``model`` or the name of the log."""
+    frames: Sequence[FlightFrame] = field(repr=False)
+    """All of it."""
+    skipped_bytes: int = 0
+    """Bytes of the log that belong to no good frame."""
+    id: bytes = field(default_factory=lambda: secrets.token_bytes(_FLIGHT_ID_BYTES))
+    """16 bytes, random."""
+
+    def digest(self) -> FlightDigest:
+        """What the cloud must find in it."""
+        return FlightDigest.of(self.frames)
+
+
+class Recorder:
+    """Seals flights, one after the other."""
+
+    def __init__(self, drone_id: bytes, keys: DroneSealing, desk: LogDesk, tell: Callable[[str], None]) -> None:
+        self._drone_id = drone_id
+        self._keys = keys
+        self._desk = desk
+        self._tell = tell
+        self._waiting: deque[RecordedFlight] = deque()
+        self._bell = trio.Event()
+
+    def add(self, flight: RecordedFlight) -> None:
+        """Take a flight; it is sealed as soon as there is a key."""
+        if len(self._waiting) == _MAX_WAITING:
+            self._waiting.popleft()
+            self._tell("a flight is lost: no cloud has given a key to seal it to, and the memory is full")
+        self._waiting.append(flight)
+        self.look()
+
+    def look(self) -> None:
+        """Look again whether there is a key."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Seal what comes, for ever."""
+        while True:
+            self._bell = trio.Event()
+            key = await self._keys.cloud_key() if self._waiting else None
+            if key is None:
+                if self._waiting:
+                    self._tell("a flight waits: no cloud has given a key to seal it to")
+                await self._bell.wait()
+                continue
+            entry = await self._seal(self._waiting[0], key)
+            self._waiting.popleft()
+            self._tell(f"flight {entry.flight_id.hex()[:8]}: sealed and signed, {entry.size_bytes:,} bytes")
+            self._desk.ring()
+
+    async def _seal(self, flight: RecordedFlight, key: CloudKey) -> LogEntry:
+        signing = await self._keys.signing_keys()
+        parts = await trio.to_thread.run_sync(_sealed, flight, self._drone_id, key, signing)
+        writer = await self._desk.store.create()
+        try:
+            for part in parts:
+                await writer.write(part)
+            return await writer.finish()
+        finally:
+            with trio.CancelScope(shield=True):
+                await writer.aclose()
+
+
+def _sealed(flight: RecordedFlight, drone_id: bytes, key: CloudKey, signing: SigningKeys) -> list[bytes]:
+    """Everything that takes long, for another thread."""
+    sealer = LogSealer(
+        drone_id=drone_id,
+        flight_id=flight.id,
+        cloud_public=key.public,
+        signing=signing,
+        entropy=secrets.token_bytes,
+    )
+    return [sealer.begin(), sealer.update(encode_flight(flight.frames)), sealer.finish()]
