@@ -22,37 +22,43 @@ WAYS: Final[Mapping[tuple[Role, Role], frozenset[LinkType]]] = {
 }
 """What is forwarded from a neighbour of one role to one of another (RL-21); all else is refused."""
 
-Route = Callable[[bytes, LinkType], bytes | None]
-"""The key id of the neighbour through which a destination is reached; None: there is none."""
-
-
-def _directly(destination: bytes, link_type: LinkType) -> bytes:  # noqa: ARG001  # a Route
-    return destination
+Route = Callable[[RelayHop, RelayOpen], bytes | None]
+"""From an opener and what it wants to the key id of the neighbour that is next; None: there is none."""
 
 
 class RelayForwarder:
     """Takes flows from neighbours of a station to others of it."""
 
-    def __init__(self, station: "RelayStation", *, route: Route = _directly) -> None:
-        """``route``: by default, only to nodes that are our neighbours themselves."""
+    def __init__(self, station: "RelayStation", *, route: Route | None = None) -> None:
+        """``route``: by default to the destination, if that is a neighbour, or to the newest one that may relay."""
         self.station: Final = station
         """Where the neighbours are."""
         limits = station.limits
         self.rates: Final = SourceLimiter(limits.datagrams_per_s, limits.burst)
         """Datagrams of each neighbour, both ways."""
-        self._route = route
+        self._route = route or self._next
 
     def passage(self, hop: RelayHop, wanted: RelayOpen) -> "Passage | RelayRefusal":
         """Return what takes a flow of ``hop`` further, or why nothing does."""
         if not any(wanted.link_type in types for (role, _), types in WAYS.items() if role is hop.role):
             return RelayRefusal.NOT_ALLOWED
-        key_id = self._route(wanted.destination, wanted.link_type)
+        key_id = self._route(hop, wanted)
         after = None if key_id is None else self.station.neighbour(key_id)
         if after is None:
             return RelayRefusal.NO_WAY
         if wanted.link_type not in WAYS.get((hop.role, after.role), ()) or after.key_id == hop.key_id:
             return RelayRefusal.NOT_ALLOWED
         return Passage(self, after.key_id)
+
+    def _next(self, hop: RelayHop, wanted: RelayOpen) -> bytes | None:
+        if self.station.neighbour(wanted.destination) is not None:
+            return wanted.destination
+        relays = [
+            each.key_id
+            for each in self.station.neighbours()
+            if each.role is not Role.DRONE and wanted.link_type in WAYS.get((hop.role, each.role), ())
+        ]
+        return relays[-1] if relays else None
 
 
 class Passage:

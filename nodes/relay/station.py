@@ -108,14 +108,15 @@ class RelayStation:
 
     def attach(self, hop: RelayHop) -> None:
         """Take a neighbour that is up; it replaces an earlier one of the same key, and its flows are opened anew."""
-        known = self._neighbours.get(hop.key_id)
+        known = self._neighbours.pop(hop.key_id, None)
         if known is None:
-            self._neighbours[hop.key_id] = _Neighbour(hop)
+            known = _Neighbour(hop)
         else:
             known.hop.on_message = None
             known.hop = hop
-        hop.on_message = partial(self._on_message, self._neighbours[hop.key_id], hop)
-        for flow in tuple(self._neighbours[hop.key_id].outgoing.values()):
+        self._neighbours[hop.key_id] = known  # the newest comes last
+        hop.on_message = partial(self._on_message, known, hop)
+        for flow in tuple(known.outgoing.values()):
             flow.ask(at_once=True)
 
     def detach(self, key_id: bytes) -> None:
@@ -133,6 +134,10 @@ class RelayStation:
         """Return a neighbour that is up."""
         known = self._neighbours.get(key_id)
         return known.hop if known is not None and known.hop.is_up else None
+
+    def neighbours(self) -> list[RelayHop]:
+        """Return all neighbours that are up, the newest last."""
+        return [known.hop for known in self._neighbours.values() if known.hop.is_up]
 
     # --- ends of flows --------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import pytest
 import specs.datagram
 import specs.inner
 import specs.record
+import specs.relay
 from protocols import airlink, codec
 from protocols.crypto.fingerprint import fingerprint_text, key_id_of, match_fingerprint, parse_fingerprint
 from protocols.errors import CodeFormatError, MalformedError, UsageError
@@ -64,7 +65,7 @@ def valued(kind: Any, value: Any) -> Any:
 def test_every_declaration_has_a_vector() -> None:
     wanted = {
         f"{module.__name__.partition('.')[2]}.{name}"
-        for module in (specs.datagram, specs.record, specs.inner)
+        for module in (specs.datagram, specs.record, specs.inner, specs.relay)
         for name, value in vars(module).items()
         if isinstance(value, Format)
     }

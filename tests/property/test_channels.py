@@ -1,6 +1,7 @@
 """Properties of two ``Channels`` over any network, and of one before any bytes (specs/3-channels.md)."""
 
 import hashlib
+import struct
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -30,9 +31,9 @@ from protocols.events import (
     StateReceived,
     StreamReceived,
 )
-from specs import inner
+from specs import inner, relay
 from specs.inner import BulkDirection
-from specs.registry import ChannelId, InnerType
+from specs.registry import ChannelId, InnerType, RelayKind
 from specs.strict import Format
 from tests.unit.channels.pair import (
     accept,
@@ -235,6 +236,7 @@ def in_use() -> Channels:
         offer(1, 5000, hashlib.sha256(data).digest()),
         offer(2, 5000, hashlib.sha256(data).digest()),
         offer(3, 5000),
+        relay_part(1, 0, 3, bytes(400)),
     )
     channels.send(AcceptBulk(ChannelId.LOG, 1), now=0.0)
     channels.send(AcceptBulk(ChannelId.LOG, 2, data[:100]), now=0.0)
@@ -254,6 +256,15 @@ def in_use() -> Channels:
 
 def bulk_ack_of(number: int, largest: int, received_to: int, window_to: int, ranges: list[tuple[int, int]]) -> bytes:
     return bulk_ack(number, largest, received_to, window_to, *ranges)
+
+
+def relay_part(number: int, index: int, count: int, body: bytes) -> bytes:
+    """Part of a datagram; what does not fit its header makes a fault of it."""
+    return struct.pack(">BBBBIHBB", 1, ChannelId.RELAY, RelayKind.DATA, 0, 1, number, index, count) + body
+
+
+def relay_word(kind: int, side: int, flow: int, rest: bytes) -> bytes:
+    return struct.pack(">BBBBI", 1, ChannelId.RELAY, kind, side, flow) + rest
 
 
 def headed_by(kind: InnerType, channel: ChannelId, rest: bytes) -> bytes:
@@ -278,6 +289,10 @@ near_frames = st.one_of(
     ),
     st.builds(accept, few, u64),
     st.builds(done, few, st.integers(0, 3), st.sampled_from(BulkDirection)),
+    st.builds(relay_part, few, st.integers(0, 4), st.integers(0, 5), body),
+    st.builds(
+        relay_word, st.integers(0, 6), st.integers(0, 2), u32, st.binary(max_size=2) | st.just(bytes(16) + b"\3")
+    ),
 )
 headed = st.builds(
     headed_by,
@@ -319,6 +334,13 @@ HEADERS: dict[ChannelId, Format[Any]] = {
     ChannelId.VIDEO: inner.STREAM_HEADER,
     ChannelId.MAVLINK: inner.STREAM_HEADER,
     ChannelId.LOG: inner.BULK_HEADER,
+    ChannelId.RELAY: relay.RELAY_DATA_HEADER,
+}
+RELAYS: dict[int, Format[Any]] = {
+    RelayKind.OPEN: relay.RELAY_OPEN,
+    RelayKind.OPENED: relay.RELAY_OPENED,
+    RelayKind.REFUSED: relay.RELAY_REFUSED,
+    RelayKind.CLOSED: relay.RELAY_CLOSED,
 }
 
 
@@ -331,12 +353,14 @@ HEADERS: dict[ChannelId, Format[Any]] = {
 def test_ch_1_what_the_declarations_refuse_is_refused(frame: bytes) -> None:
     """The hot paths read with ``struct`` what the codec reads with construct."""
     try:
-        if frame[0] == InnerType.CHANNEL:
+        if frame[0] == InnerType.CHANNEL and frame[1] == ChannelId.RELAY and frame[2] != RelayKind.DATA:
+            codec.parse_untrusted(RELAYS[frame[2]], frame)
+        elif frame[0] == InnerType.CHANNEL:
             header = HEADERS[ChannelId(frame[1])]
             codec.derive_unpack_untrusted(header)(frame, 0)
         else:
             codec.parse_untrusted(WHOLE[InnerType(frame[0])], frame)
-    except (MalformedError, ValueError, KeyError):
+    except (MalformedError, ValueError, LookupError):
         with pytest.raises((MalformedError, ProtocolViolationError)):
             in_use().receive_untrusted(frame, 0.0)
 

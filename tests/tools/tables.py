@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import specs.registry
+from nodes.relay.forwarder import WAYS
+from protocols.admission import NEEDS, READ_ONLY_MAVLINK, Need
+from protocols.authority import AUTHORITY
 from protocols.channels import limits
 from protocols.crypto.suites import SUITES
 from protocols.events import BulkStatus
+from protocols.failsafe import FAILSAFE
 from protocols.link.handshake import COOKIE_REPLY_BYTES, REFUSED_BYTES, lengths
 from protocols.link.pmtu import PMTU, PmtuEvent
 from specs import airlink, groundlink, remotelink
@@ -35,11 +39,15 @@ from specs.registry import (
     LinkType,
     PacketType,
     RefusalCode,
+    RelayKind,
+    RelayRefusal,
+    RelaySide,
     Role,
 )
 from tests.tools import cloud_tables, measured
 
 E = TypeVar("E", bound=Enum)
+F = TypeVar("F", bound=Enum)
 _REGISTRY: Final = Path(specs.registry.__file__)
 
 
@@ -80,14 +88,14 @@ _KINDS: Final = {
 _ROLES: Final = {
     Role.DRONE: "drone",
     Role.RC: "remote controller",
-    Role.MOBILE: "mobile; no link of wire version 1 has it",
-    Role.CLOUD: "cloud; no link of wire version 1 has it",
+    Role.MOBILE: "mobile",
+    Role.CLOUD: "cloud",
 }
 _LINK_TYPES: Final = {
     LinkType.AIRLINK: "4-airlink.md",
-    LinkType.GROUNDLINK: "reserved: mobile to remote controller",
-    LinkType.REMOTE_MOBILE: "reserved: mobile to drone over relays",
-    LinkType.REMOTE_CLOUD: "reserved: cloud to drone over relays",
+    LinkType.GROUNDLINK: "6-groundlink.md",
+    LinkType.REMOTE_MOBILE: "over relays (5-relay.md); messages: 6-groundlink.md",
+    LinkType.REMOTE_CLOUD: "over relays (5-relay.md); messages: 6-groundlink.md",
 }
 _REFUSALS: Final = {
     RefusalCode.VERSION: "the wire version is not spoken here",
@@ -106,7 +114,7 @@ _CLOSES: Final = {
     CloseCode.PAIRING_REFUSED: "pairing only, from the responder: the try was refused (PR-36)",
 }
 _FRAMES: Final = {
-    InnerType.CHANNEL: ("both", "a message, or a part of one, on a channel", "3.1 to 3.6"),
+    InnerType.CHANNEL: ("both", "a message, or a part of one, on a channel", "3.1 to 3.7"),
     InnerType.ACK: ("both", "what has arrived of a `command` channel", "CH-23"),
     InnerType.PING: ("both", "asks for a PONG", "CH-60"),
     InnerType.PONG: ("both", "answers a PING", "CH-60"),
@@ -130,7 +138,7 @@ _CLASSES: Final = {
     ChannelClass.STATE: "newest wins per key (3.4)",
     ChannelClass.STREAM: "unreliable, fragmented (3.5)",
     ChannelClass.BULK: "reliable transfers, resumable, hash-checked (3.6)",
-    ChannelClass.RELAY: "reserved (3.7)",
+    ChannelClass.RELAY: "datagrams of links between others (5-relay.md)",
 }
 _CHANNELS: Final = {
     ChannelId.CONTROL: "sticks, heartbeats",
@@ -139,7 +147,7 @@ _CHANNELS: Final = {
     ChannelId.VIDEO: "pictures",
     ChannelId.MAVLINK: "MAVLink frames",
     ChannelId.LOG: "recorded flights",
-    ChannelId.RELAY: "reserved",
+    ChannelId.RELAY: "links of others",
 }
 _FLAGS: Final = {
     CommandFlags.MORE: "another unit of the same message follows (CH-20)",
@@ -150,6 +158,22 @@ _STATUSES: Final = {
     BulkStatus.HASH_MISMATCH: "from the receiver: all bytes are there, and the SHA-256 is another",
     BulkStatus.CANCELLED: "from either side: given up",
     BulkStatus.REFUSED: "from the receiver: not wanted",
+}
+_RELAY_KINDS: Final = {
+    RelayKind.OPEN: ("opener", "asks for a flow", "RL-1"),
+    RelayKind.OPENED: ("answerer", "the other end takes it", "RL-2"),
+    RelayKind.REFUSED: ("answerer", "there will be none", "RL-2"),
+    RelayKind.CLOSED: ("both", "it is over, or was never known", "RL-5"),
+    RelayKind.DATA: ("both", "a datagram, or a part of one", "RL-10"),
+}
+_RELAY_SIDES: Final = {
+    RelaySide.OPENER: "the sender of the frame has opened the flow",
+    RelaySide.ANSWERER: "the receiver of the frame has opened it",
+}
+_RELAY_REFUSALS: Final = {
+    RelayRefusal.NOT_ALLOWED: "not for this neighbour, this link type or this destination: one code for all",
+    RelayRefusal.NO_WAY: "the destination has no link to the relay now",
+    RelayRefusal.BUSY: "as many flows as there may be",
 }
 _DIRECTIONS: Final = {
     BulkDirection.FROM_SENDER: "the sender of the object speaks; the only status is CANCELLED",
@@ -191,9 +215,24 @@ def _roles(kind: LinkType) -> tuple[str, str] | None:
     return None if roles is None else (f"`{roles[0].name}`", f"`{roles[1].name}`")
 
 
-def airlink_channels() -> str:
-    """The channel table of an airlink, and what LK-12 makes of it."""
-    rows = CHANNELS[LinkType.AIRLINK]
+def relay_kinds() -> str:
+    """Number of each frame of a relay channel, and who may send it."""
+    rows = ((int(kind), f"`{kind.name}`", *_RELAY_KINDS[kind]) for kind in RelayKind)
+    return _table(("number", "name", "sent by", "meaning", "rule"), rows)
+
+
+def relay_ways() -> str:
+    """What a relay forwards from whom to whom."""
+    rows = (
+        (f"`{before.name}`", f"`{after.name}`", ", ".join(f"`{each.name}`" for each in sorted(types)))
+        for (before, after), types in WAYS.items()
+    )
+    return _table(("the opener's neighbour is", "the next is", "link types"), rows)
+
+
+def channel_table(link_type: LinkType) -> str:
+    """The channel table of a link type, and what LK-12 makes of it."""
+    rows = CHANNELS[link_type]
     encoded = b"".join(bytes((row.id, row.service)) for row in rows)
     table = _table(
         ("channel", "name", "class", "bytes"),
@@ -247,6 +286,11 @@ _SPECIFICATION: Final = {
     "MAX_STREAM_MESSAGE_BYTES": "CH-41",
     "MAX_STREAM_FRAGMENTS": "CH-40",
     "MAX_BULK_NAME_BYTES": "CH-50",
+    "RELAY_DATAGRAM_BYTES": "RL-30",
+    "MAX_RELAY_DATAGRAM_BYTES": "RL-10",
+    "MAX_RELAY_PARTS": "RL-10",
+    "MAX_RELAY_PARTIALS": "RL-13",
+    "RELAY_PARTIAL_S": "RL-13",
 }
 _ELSEWHERE: Final = (
     ("MAX_BUNDLE_MESSAGES", MAX_BUNDLE_MESSAGES, "CH-43: all empty, in the largest payload"),
@@ -313,7 +357,7 @@ def constants() -> list[Constant]:
         for node in ast.parse(source).body
         if isinstance(node, ast.AnnAssign)
         and isinstance(node.target, ast.Name)
-        and node.target.id not in {"AIRLINK_CHANNELS", "CHANNELS", "LINK_ROLES"}
+        and node.target.id not in {"AIRLINK_CHANNELS", "REMOTE_CHANNELS", "CHANNELS", "LINK_ROLES"}
     ]
 
 
@@ -338,6 +382,34 @@ def path_mtu_states() -> str:
     return _table(("state", "event", "next"), rows)
 
 
+def _transitions(table: Mapping[tuple[E, F], E]) -> str:
+    """A state machine, as its page shows it."""
+    ordered = sorted(table.items(), key=lambda row: [each.value for each in row[0]])
+    rows = ((f"`{state.name}`", event.name.replace("_", " ").lower(), f"`{after.name}`")
+            for (state, event), after in ordered)  # fmt: skip
+    return _table(("state", "event", "next"), rows)
+
+
+_NEEDS: Final = {
+    Need.NOTHING: "nothing",
+    Need.FLIGHT: "the flight right",
+    Need.PAYLOAD: "the payload right",
+    Need.FLIGHT_OR_READ_ONLY: "the flight right, unless it only reads (AU-21)",
+    Need.CLOUD: "the role of the cloud (AU-24)",
+    Need.NEVER: "refused: it means nothing to a drone",
+}
+
+
+def authority_needs() -> str:
+    """What the sender of each message that travels up must have."""
+    return _table(("message", "needs"), ((f"`{message.__name__}`", _NEEDS[need]) for message, need in NEEDS.items()))
+
+
+def mavlink_read_only() -> str:
+    """MAVLink messages that need no right."""
+    return _table(("id", "message"), ((number, f"`{name}`") for number, name in READ_ONLY_MAVLINK.items()))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "handshake-lengths": handshake_lengths,
     "packet-types": packet_types,
@@ -349,7 +421,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "inner-types": inner_types,
     "channel-classes": partial(_enumeration, _CLASSES),
     "channel-ids": partial(_enumeration, _CHANNELS),
-    "airlink-channels": airlink_channels,
+    "airlink-channels": partial(channel_table, LinkType.AIRLINK),
+    "remote-channels": partial(channel_table, LinkType.REMOTE_MOBILE),
+    "relay-kinds": relay_kinds,
+    "relay-sides": partial(_enumeration, _RELAY_SIDES),
+    "relay-refusals": partial(_enumeration, _RELAY_REFUSALS),
+    "relay-ways": relay_ways,
     "airlink-messages": partial(_messages, airlink.MESSAGES),
     "groundlink-messages": partial(_messages, groundlink.MESSAGES),
     "remote-mobile-messages": partial(_messages, remotelink.MOBILE_MESSAGES),
@@ -357,6 +434,10 @@ TABLES: dict[str, Callable[[], str]] = {
         _messages,
         {number: row for number, row in remotelink.CLOUD_MESSAGES.items() if number not in remotelink.MOBILE_MESSAGES},
     ),
+    "authority-states": partial(_transitions, AUTHORITY),
+    "authority-needs": authority_needs,
+    "mavlink-read-only": mavlink_read_only,
+    "failsafe-states": partial(_transitions, FAILSAFE),
     "command-flags": partial(_enumeration, _FLAGS),
     "bulk-status": partial(_enumeration, _STATUSES),
     "bulk-directions": partial(_enumeration, _DIRECTIONS),

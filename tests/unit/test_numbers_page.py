@@ -9,7 +9,7 @@ import pytest
 
 import specs.registry
 from protocols.crypto.suites import SUITES
-from specs import datagram, inner, record
+from specs import datagram, inner, record, relay
 from specs.diagrams import bit_diagram
 from specs.registry import SuiteId
 from specs.strict import Format
@@ -58,7 +58,7 @@ def test_specification_and_implementation_are_told_apart(limit: bool) -> None:
 
 @pytest.mark.parametrize(
     ("name", "fmt"),
-    [each for module in (datagram, record, inner) for each in formats(module)],
+    [each for module in (datagram, record, inner, relay) for each in formats(module)],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_every_envelope_and_frame_is_drawn(name: str, fmt: Format[Any]) -> None:

@@ -131,9 +131,29 @@ def _link() -> Iterator[Json]:
     yield _row("probe acknowledgement", "inner.PROBE_ACK", packets.ping(7, packets.PROBE_ACK), id=7)
 
 
+def _relay() -> Iterator[Json]:
+    """Yield the frames of a relay channel (5-relay.md)."""
+    key_id = secret("destination", 16)
+    for link_type in (3, 4):
+        data = struct.pack(">BBBBI", 1, 7, 1, 0, _M32) + key_id + bytes((link_type,))
+        yield _row(f"relay open, link type {link_type}", "relay.RELAY_OPEN", data,
+                   channel=7, flow=_M32, destination=key_id, link_type=link_type)  # fmt: skip
+    yield _row("relay opened", "relay.RELAY_OPENED", struct.pack(">BBBBI", 1, 7, 2, 1, 0), channel=7, flow=0)
+    for code in (1, 2, 3):
+        data = struct.pack(">BBBBIB", 1, 7, 3, 1, 0x01020304, code)
+        yield _row(f"relay refused {code}", "relay.RELAY_REFUSED", data, channel=7, flow=0x01020304, code=code)
+    for side in (0, 1):
+        data = struct.pack(">BBBBI", 1, 7, 4, side, 9)
+        yield _row(f"relay closed, side {side}", "relay.RELAY_CLOSED", data, channel=7, side=side, flow=9)
+    for number, index, count in ((0, 0, 1), (65_535, 3, 4)):
+        data = struct.pack(">BBBBIHBB", 1, 7, 5, 1, 9, number, index, count)
+        yield _row(f"relay data header, part {index} of {count}", "relay.RELAY_DATA_HEADER", data,
+                   channel=7, side=1, flow=9, id=number, index=index, count=count)  # fmt: skip
+
+
 def vectors() -> list[Json]:
     """Return every declaration at least once."""
-    return [*_envelopes(), *_channels(), *_acknowledgements(), *_link()]
+    return [*_envelopes(), *_channels(), *_acknowledgements(), *_link(), *_relay()]
 
 
 Change = Callable[[bytes], bytes]
@@ -231,6 +251,19 @@ _CHANGES: Final[dict[str, list[tuple[str, Change, str]]]] = {
     "inner.PROBE": [("a bit in the last byte", lambda data: flip(data + b"\0", len(data)), "padding"),
                     ("reserved byte", _at(3, 1), "reserved bits"), ("no id", lambda data: data[:7], "too short")],
     "inner.PROBE_ACK": [("reserved byte", _at(1, 1), "reserved bits")],
+    "relay.RELAY_OPEN": [
+        ("side 1", _at(3, 1), "wrong type"), ("another kind", _at(2, 2), "wrong type"),
+        ("link type 0", _at(24, 0), "unknown value"), ("link type 5", _at(24, 5), "unknown value"),
+    ],
+    "relay.RELAY_OPENED": [("side 0", _at(3, 0), "wrong type"), ("another kind", _at(2, 1), "wrong type")],
+    "relay.RELAY_REFUSED": [("side 0", _at(3, 0), "wrong type"), ("code 0", _at(8, 0), "unknown value"),
+                            ("code 4", _at(8, 4), "unknown value")],
+    "relay.RELAY_CLOSED": [("side 2", _at(3, 2), "unknown value"), ("channel 0", _at(1, 0), "unknown value")],
+    "relay.RELAY_DATA_HEADER": [
+        ("side 2", _at(3, 2), "unknown value"), ("index 4", _at(10, 4), "out of range"),
+        ("no parts", _at(11, 0), "out of range"), ("five parts", _at(11, 5), "out of range"),
+        ("another kind", _at(2, 4), "wrong type"),
+    ],
 }  # fmt: skip
 
 

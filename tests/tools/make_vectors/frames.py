@@ -7,6 +7,8 @@ from tests.tools.make_vectors import packets
 from tests.tools.make_vectors.base import Json
 
 _HEAD: Final = ">BBHI"
+_RELAY: Final = ">BBBBI"
+_DATA: Final = ">BBBBIHBB"
 _FRAMES: Final[dict[str, tuple[bytes, str]]] = {
     "nothing": (b"", "empty"),
     "type 0": (bytes((0, 0, 0, 0)), "unknown type"),
@@ -17,7 +19,6 @@ _FRAMES: Final[dict[str, tuple[bytes, str]]] = {
     "channel frame of one byte": (bytes((1,)), "malformed"),
     "channel 0": (struct.pack(_HEAD, 1, 0, 1, 0), "no such channel"),
     "channel 8": (struct.pack(_HEAD, 1, 8, 1, 0), "no such channel"),
-    "relay channel": (struct.pack(_HEAD, 1, 7, 0, 0) + b"datagram", "no such channel"),
     "acknowledgement of the control channel": (struct.pack(">BBHIQ", 2, 1, 0, 0, 0), "wrong class"),
     "bulk acknowledgement of the command channel": (struct.pack(">BBHIQQB", 10, 2, 1, 0, 0, 0, 0), "wrong class"),
     "bulk offer on the video channel": (struct.pack(">BBHQ", 11, 4, 1, 1) + bytes(33), "wrong class"),
@@ -42,7 +43,7 @@ _FRAMES: Final[dict[str, tuple[bytes, str]]] = {
     "stream bundle of the control channel": (struct.pack(">BBHIHH", 15, 1, 2, 0, 1, 1) + b"xy", "wrong class"),
     "stream bundle of the command channel": (struct.pack(">BBHIHH", 15, 2, 2, 0, 1, 1) + b"xy", "wrong class"),
     "stream bundle of the bulk channel": (struct.pack(">BBHIHH", 15, 6, 2, 0, 1, 1) + b"xy", "wrong class"),
-    "stream bundle of the relay channel": (struct.pack(">BBHIHH", 15, 7, 2, 0, 1, 1) + b"xy", "no such channel"),
+    "stream bundle of the relay channel": (struct.pack(">BBHIHH", 15, 7, 2, 0, 1, 1) + b"xy", "wrong class"),
     "stream bundle: header cut": (struct.pack(">BBHH", 15, 4, 2, 0), "malformed"),
     "stream bundle: lengths cut": (struct.pack(">BBHIHB", 15, 4, 2, 0, 0, 0), "malformed"),
     "stream bundle: no messages": (struct.pack(">BBHI", 15, 4, 0, 0), "malformed"),
@@ -59,6 +60,22 @@ _FRAMES: Final[dict[str, tuple[bytes, str]]] = {
     "bulk acknowledgement of a transfer that was never offered": (
         struct.pack(">BBHIQQB", 10, 6, 1, 0, 0, 0, 0), "violation"),
     "bulk offer: name is not UTF-8": (struct.pack(">BBHQ", 11, 6, 1, 1) + bytes(32) + b"\x01\xff", "malformed"),
+    "relay: kind 0": (struct.pack(_RELAY, 1, 7, 0, 0, 1) + b"datagram", "malformed"),
+    "relay: kind 6": (struct.pack(_RELAY, 1, 7, 6, 0, 1) + b"datagram", "malformed"),
+    "relay: header cut": (struct.pack(">BB", 1, 7), "malformed"),
+    "relay open of the answering side": (struct.pack(_RELAY, 1, 7, 1, 1, 1) + bytes(16) + b"\3", "malformed"),
+    "relay open: link type 5": (struct.pack(_RELAY, 1, 7, 1, 0, 1) + bytes(16) + b"\5", "malformed"),
+    "relay open: one byte more": (struct.pack(_RELAY, 1, 7, 1, 0, 1) + bytes(16) + b"\3\0", "malformed"),
+    "relay opened by the opener": (struct.pack(_RELAY, 1, 7, 2, 0, 1), "malformed"),
+    "relay closed: side 2": (struct.pack(_RELAY, 1, 7, 4, 2, 1), "malformed"),
+    "relay data: no datagram": (struct.pack(_DATA, 1, 7, 5, 0, 1, 0, 0, 1), "violation"),
+    "relay data: larger than any": (struct.pack(_DATA, 1, 7, 5, 0, 1, 0, 0, 1) + bytes(1_453), "violation"),
+    "relay data: whole, with an id": (struct.pack(_DATA, 1, 7, 5, 0, 1, 7, 0, 1) + b"x", "violation"),
+    "relay data: index is the count": (struct.pack(_DATA, 1, 7, 5, 0, 1, 7, 2, 2) + b"x", "violation"),
+    "relay data: an empty part": (struct.pack(_DATA, 1, 7, 5, 0, 1, 7, 0, 2), "violation"),
+    "relay data: five parts": (struct.pack(_DATA, 1, 7, 5, 0, 1, 7, 0, 5) + b"x", "malformed"),
+    "relay data: part of a datagram that is too large": (
+        struct.pack(_DATA, 1, 7, 5, 0, 1, 7, 0, 4) + bytes(500), "violation"),
 }  # fmt: skip
 
 

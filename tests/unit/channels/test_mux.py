@@ -3,8 +3,9 @@
 import pytest
 
 from protocols.channels import HANDLED_TYPES, ChannelsStats, ClassStats
+from protocols.channels.relay_frames import encode
 from protocols.errors import MalformedError, PeerError, ProtocolViolationError, UsageError
-from protocols.events import OfferBulk, SendCommand, SendControl, SendState, SendStream
+from protocols.events import OfferBulk, RelayOpened, SendCommand, SendControl, SendRelay, SendState, SendStream
 from specs.registry import AIRLINK_CHANNELS, Channel, ChannelClass, ChannelId, InnerType
 from tests.unit.channels.pair import (
     ack,
@@ -52,12 +53,14 @@ def test_ch_1_a_class_that_does_not_fit_the_channel() -> None:
         refuses(channels, bytes(wrong), ProtocolViolationError)
 
 
-def test_3_7_relay_is_reserved() -> None:
+def test_3_7_a_relay_takes_what_is_said_about_flows_and_nothing_else() -> None:
     channels = make()
-    refuses(channels, bytes((InnerType.CHANNEL, ChannelId.RELAY)) + bytes(20), ProtocolViolationError)
+    refuses(channels, bytes((InnerType.CHANNEL, ChannelId.RELAY)) + bytes(20), MalformedError)
+    refuses(channels, bytes((InnerType.ACK, ChannelId.RELAY)) + bytes(14), ProtocolViolationError)
     with pytest.raises(UsageError):
         channels.send(SendStream(ChannelId.RELAY, b""), now=0.0)
-    assert channels.room(ChannelClass.RELAY) == 0
+    with pytest.raises(UsageError):
+        channels.send(SendRelay(ChannelId.VIDEO, RelayOpened(1)), now=0.0)
 
 
 def test_ch_2_a_new_association_starts_at_0() -> None:
@@ -78,6 +81,7 @@ def test_ch_3_order_of_the_classes() -> None:
     channels.send(OfferBulk(ChannelId.LOG, "", b"x", bytes(32)), now=0.0)
     channels.send(SendStream(ChannelId.MAVLINK, b""), now=0.0)
     channels.send(SendStream(ChannelId.VIDEO, b""), now=0.0)
+    channels.send(SendRelay(ChannelId.RELAY, RelayOpened(1)), now=0.0)
     channels.send(SendState(ChannelId.TELEMETRY, 0, b""), now=0.0)
     channels.send(SendCommand(ChannelId.COMMAND, b""), now=0.0)
     channels.send(SendControl(ChannelId.CONTROL, b""), now=0.0)
@@ -87,6 +91,7 @@ def test_ch_3_order_of_the_classes() -> None:
         (InnerType.CHANNEL, ChannelId.COMMAND),
         (InnerType.ACK, ChannelId.COMMAND),
         (InnerType.CHANNEL, ChannelId.TELEMETRY),
+        (InnerType.CHANNEL, ChannelId.RELAY),
         (InnerType.CHANNEL, ChannelId.VIDEO),
         (InnerType.CHANNEL, ChannelId.MAVLINK),
         (InnerType.BULK_OFFER, ChannelId.LOG),
@@ -105,9 +110,10 @@ def test_ch_3_a_class_with_nothing_to_send_or_a_closed_window_is_passed_over() -
 
 def test_events_come_by_priority() -> None:
     channels = make()
-    give(channels, offer(0, 1), stream(0, 0, 1, b""), state(0, 0), command(0), control(0, 0))
-    names = [type(event).__name__ for event in events(channels)]
-    assert names == ["ControlReceived", "CommandReceived", "StateReceived", "StreamReceived", "BulkOffered"]
+    relay = encode(RelayOpened(1))
+    give(channels, offer(0, 1), stream(0, 0, 1, b""), relay, state(0, 0), command(0), control(0, 0))
+    names = [type(event).__name__.removesuffix("Received") for event in events(channels)]
+    assert names == ["Control", "Command", "State", "Relay", "Stream", "BulkOffered"]
 
 
 def test_an_idle_machine_says_nothing() -> None:
@@ -119,7 +125,7 @@ def test_an_idle_machine_says_nothing() -> None:
     assert channels.room(ChannelClass.CONTROL) == 1
     channels.handle_deadline(1.0)
     none = ClassStats()
-    assert channels.stats() == ChannelsStats(none, none, none, none, none)
+    assert channels.stats() == ChannelsStats(none, none, none, none, none, none)
 
 
 def test_channels_of_the_same_class_are_added_up() -> None:
@@ -150,8 +156,10 @@ def test_a_larger_path_is_used() -> None:
     assert [len(frame or b"") for frame in (first, *frames(channels))] == [879, 879, 878, 1312, 1312]
 
 
-def test_a_channel_class_without_a_page_is_refused_whole() -> None:
-    channels = make(table=(Channel(ChannelId.RELAY, ChannelClass.RELAY),))
+def test_classes_that_a_link_has_not() -> None:
+    channels = make(table=(Channel(ChannelId.COMMAND, ChannelClass.COMMAND),))
+    assert channels.room(ChannelClass.RELAY) == channels.room(ChannelClass.BULK) == 0
+    assert channels.stats().relay == ClassStats()
     with pytest.raises(PeerError):
-        channels.receive_untrusted(bytes((InnerType.CHANNEL, ChannelId.RELAY)) + bytes(6), 0.0)
+        channels.receive_untrusted(encode(RelayOpened(1)), 0.0)
     assert entropy(2) == b"\1\2"
