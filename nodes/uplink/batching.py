@@ -20,14 +20,18 @@ class BatchLimits:
 
     delay_s: float = 0.2
     """How long the first of a batch waits for more."""
-    max_items: int = 512
+    max_items: int = 2_048
     """Messages of a batch."""
-    max_bytes: int = 48_000
+    max_bytes: int = 60_000
     """Bytes of them, with what each costs beside."""
     item_overhead_bytes: int = 16
     """What a message costs beside its bytes, in a batch."""
     max_waiting_bytes: int = 4 * 1_048_576
     """What may wait while the disk is slow; the oldest is dropped, and counted."""
+
+
+def _same(_item: object) -> None:
+    """All messages may be in one batch."""
 
 
 class Batcher(Generic[T]):
@@ -38,13 +42,19 @@ class Batcher(Generic[T]):
         store: Callable[[Sequence[T]], Awaitable[None]],
         size_bytes: Callable[[T], int],
         limits: BatchLimits | None = None,
+        *,
+        key: Callable[[T], object] = _same,
     ) -> None:
-        """``store`` makes a batch durable; if it raises, the batch is kept and the error passes through."""
+        """``store`` makes a batch durable; if it raises, the batch is kept and the error passes through.
+
+        Messages of another ``key`` begin a batch of their own.
+        """
         self.limits: Final = limits or BatchLimits()
         self.dropped = 0
         """Messages that were dropped because storing took too long."""
         self._store = store
         self._size_bytes = size_bytes
+        self._key = key
         self._items: list[T] = []
         self._sizes: list[int] = []
         self._waiting_bytes = 0
@@ -99,8 +109,9 @@ class Batcher(Generic[T]):
     def _count(self) -> int:
         """Return how many of the oldest make a batch: one at least."""
         total = 0
+        key = self._key(self._items[0])
         for count, size in enumerate(self._sizes[: self.limits.max_items]):
             total += size
-            if total > self.limits.max_bytes and count:
+            if count and (total > self.limits.max_bytes or self._key(self._items[count]) != key):
                 return count
         return min(len(self._sizes), self.limits.max_items)

@@ -60,6 +60,7 @@ class Delivery:
         try:
             accepted = await post(parcel.body)
         except CloudRefusedError as error:  # the same bytes would be refused for ever, and hold up all that follow
+            await self._outbox.acknowledge(self._kind, parcel.sequence)  # and those before, which are accepted
             self._on_refused(parcel, str(error))
             return
         if accepted.sequence != parcel.sequence:

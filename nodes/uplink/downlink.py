@@ -51,10 +51,12 @@ class DownlinkTaker:
         while True:
             try:
                 async with client.downlink(self._outbox.state.downlink_taken) as downlink:
-                    backoff.reset()
-                    await self._take(downlink, hop)
-            except (CloudBusyError, StorageError, TruncatedError, LinkTimeoutError) as error:
+                    await self._take(downlink, hop, backoff)
+            except (CloudBusyError, StorageError) as error:
                 _log.info("the downlink begins again: %s", error)
+            except (TruncatedError, LinkTimeoutError) as error:
+                _log.info("the downlink broke off: %s", error)
+                await client.health()  # or is it the whole connection?
             except StatusError as error:
                 if error.status != CONFLICT:
                     raise
@@ -62,13 +64,14 @@ class DownlinkTaker:
                 await self._outbox.forget_downlink()
             await trio.sleep(backoff.next_s())
 
-    async def _take(self, downlink: Downlink, hop: CloudHop) -> None:
+    async def _take(self, downlink: Downlink, hop: CloudHop, backoff: Backoff) -> None:
         while True:
             item: Arrived = None
             with trio.move_on_after(self._silence_s) as silence:
                 item = await downlink.next()
             if silence.cancelled_caught:
                 raise LinkTimeoutError(f"the cloud has said nothing for {self._silence_s:.0f} s")
+            backoff.reset()
             if isinstance(item, CloudMessage):
                 await self._take_message(item.sequence, item.message)
             elif item is not None:

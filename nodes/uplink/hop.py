@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from nodes.uplink.client import CloudClient
-from nodes.uplink.errors import CloudBusyError
+from nodes.uplink.errors import CloudBusyError, CloudRefusedError
 from nodes.wakeup import Wakeup
+from protocols.errors import ConfigError, LocalError
 from protocols.events import RelayMessage
 from specs.cloudlink import MAX_RELAY_FRAMES
 from specs.registry import Role
@@ -75,5 +76,7 @@ class CloudHop:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_RELAY_FRAMES))]
                 try:
                     await client.relay(batch)
-                except CloudBusyError:
+                except (CloudBusyError, CloudRefusedError, LocalError) as error:
+                    if isinstance(error, ConfigError):  # nobody there
+                        raise
                     self.lost += len(batch)  # as on any unreliable path
