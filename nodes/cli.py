@@ -17,6 +17,7 @@ from nodes.packages import home
 
 _COMMANDS: Final = {
     "bench": "nodes.cli_bench",
+    "cloud": "nodes.cli_cloud",
     "config": "nodes.cli_checks",
     "demo": "nodes.cli_demo",
     "keys": "nodes.cli_keyring",

@@ -16,6 +16,13 @@ from protocols.crypto.suites import SUITES
 COMMANDS = (
     (),
     ("bench",),
+    ("cloud",),
+    ("cloud", "token"),
+    ("cloud", "devices"),
+    ("cloud", "revoke"),
+    ("cloud", "notify"),
+    ("cloud", "notices"),
+    ("cloud", "clock"),
     ("demo",),
     ("pair",),
     ("vectors",),
@@ -77,7 +84,7 @@ def test_help_has_an_example_that_is_understood(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    "command", [path for path in COMMANDS if path not in {(), ("config",), ("keys",)}], ids=" ".join
+    "command", [path for path in COMMANDS if path not in {(), ("cloud",), ("config",), ("keys",)}], ids=" ".join
 )
 def test_every_command_speaks_json_and_logs(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
     out = Ran(capsys, *command, "--help").out
