@@ -14,7 +14,7 @@ from nodes.link import Link
 from nodes.ports import CarrierName, DroneSealing, LogStore, PeerDirectory
 from nodes.stations.base import Station, answer_to, send_or_drop
 from nodes.stations.craft import Craft
-from nodes.stations.logs import LogDesk
+from nodes.stations.logs import LogDesk, ask_over
 from nodes.stations.notes import HandedOver, Say
 from nodes.stations.recorder import RecordedFlight, Recorder
 from protocols.airlink import AIRLINK
@@ -33,7 +33,7 @@ from protocols.messages import MessageTable
 from protocols.remotelink import REMOTE_CLOUD, REMOTE_MOBILE
 from protocols.sealing import CloudKey
 from specs.airlink.authority import AuthorityState
-from specs.airlink.command import Answer, LogOffer, Result
+from specs.airlink.command import Answer, Result
 from specs.airlink.control import Heartbeat, NodeState
 from specs.airlink.numbers import Direction
 from specs.airlink.stream import MavlinkFrame, is_mavlink_frame
@@ -140,15 +140,7 @@ class DroneStation(Station):
             self.authority.owner = owner_among(await self._peers.all())
 
     async def _hand_over(self, link: Link) -> None:
-        async def ask(offer: LogOffer) -> Answer | None:
-            data = await link.request(AIRLINK.encode(offer))
-            try:
-                answer = AIRLINK.decode_untrusted(ChannelId.COMMAND, data, Direction.UP)
-            except MalformedError:
-                return None
-            return answer if isinstance(answer, Answer) else None
-
-        await self.desk.hand_over(link, ask, self.tell)
+        await self.desk.hand_over(link, ask_over(link, AIRLINK), self.tell)
 
     async def _obey(self, link: Link) -> None:
         async for event in link:

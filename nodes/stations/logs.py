@@ -8,7 +8,7 @@ link: a neighbour that lost one is offered it again (specs/8-sealed-logs.md).
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -19,7 +19,10 @@ from nodes.ports import LogEntry, LogState, LogStore, LogWriter
 from protocols.errors import AerolinkError, LocalError, MalformedError, UsageError
 from protocols.events import BulkStatus
 from protocols.maps import pack_map
+from protocols.messages import MessageTable
 from specs.airlink.command import Answer, LogOffer, Result
+from specs.airlink.numbers import Direction
+from specs.registry import ChannelId
 
 _BUFFER_BYTES: Final = 262_144
 """So much is written at once."""
@@ -163,3 +166,17 @@ async def _copy(incoming: IncomingObject, writer: LogWriter) -> None:
 def _end(incoming: IncomingObject, status: BulkStatus) -> None:
     with suppress(AerolinkError):  # the link has gone: the next offer is answered from the store
         incoming.end(status)
+
+
+def ask_over(link: Link, table: MessageTable[Any]) -> Ask:
+    """Send offers over a link, as messages of its table."""
+
+    async def ask(offer: LogOffer) -> Answer | None:
+        data = await link.request(table.encode(offer))
+        try:
+            answer = table.decode_untrusted(ChannelId.COMMAND, data, Direction.UP)
+        except MalformedError:
+            return None
+        return answer if isinstance(answer, Answer) else None
+
+    return ask

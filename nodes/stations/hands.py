@@ -1,0 +1,119 @@
+"""What somebody who may fly says on a link to the drone: rights, heartbeats, requests."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+
+from nodes.link import Link
+from nodes.stations.base import send_or_drop
+from nodes.wakeup import Wakeup
+from protocols.errors import MalformedError
+from protocols.events import SendControl
+from protocols.messages import MessageTable
+from specs.airlink.authority import AuthorityAction, AuthorityRequest, AuthorityState, Right
+from specs.airlink.command import Answer, Result
+from specs.airlink.control import Heartbeat, NodeState
+from specs.airlink.numbers import NOBODY, Direction
+from specs.registry import ChannelId
+
+HEARTBEAT_S: Final = 0.1
+"""AL-6 asks for 200 ms."""
+
+
+class Hands:
+    """One link to the drone, in the hands of its user. Feed it what the drone tells with :meth:`see`."""
+
+    def __init__(self, link: Link, table: MessageTable[Any], own: bytes, tell: Callable[[str], None]) -> None:
+        self.requests = 0
+        """Requests sent."""
+        self.answers = 0
+        """Requests answered."""
+        self.own: Final = own
+        """Our key id on this link."""
+        self.link: Final = link
+        """The link."""
+        self._table = table
+        self._tell = tell
+        self._state: AuthorityState | None = None
+        self._news = Wakeup()
+
+    def see(self, message: object) -> None:
+        """Take something that the drone has told."""
+        if isinstance(message, AuthorityState):
+            self._state = message
+            self._news.set()
+
+    async def beat(self) -> None:
+        """Send heartbeats, for ever; a link that goes down goes on without them."""
+        while True:
+            time_ms = round(trio.current_time() * 1_000) & 0xFFFF_FFFF
+            beat = Heartbeat(NodeState.ACTIVE, time_ms)
+            send_or_drop(self.link, SendControl(ChannelId.CONTROL, self._table.encode(beat)))
+            await trio.sleep(HEARTBEAT_S)
+
+    async def ask(self, message: object, text: str = "") -> Answer | None:
+        """Send a request; the answer, or None for one that says nothing. LinkClosedError."""
+        self.requests += 1
+        began_s = trio.current_time()
+        data = await self.link.request(self._table.encode(message))
+        try:
+            answer = self._table.decode_untrusted(ChannelId.COMMAND, data, Direction.DOWN)
+        except MalformedError:
+            answer = None
+        self.answers += 1
+        if not isinstance(answer, Answer):
+            return None
+        if text:
+            why = f": {answer.text}" if answer.text else ""
+            result = answer.result.name.lower().replace("_", " ")
+            self._tell(f"{text}: {result}{why} ({(trio.current_time() - began_s) * 1_000:.1f} ms)")
+        return answer
+
+    # --- rights ---------------------------------------------------------------------------------
+
+    def holds(self, right: Right) -> bool:
+        """Whether we have a right, as the drone has told last."""
+        return self._holder(right) == self.own
+
+    def _holder(self, right: Right) -> bytes:
+        state = self._state
+        if state is None:
+            return NOBODY
+        return state.flight_holder if right is Right.FLIGHT else state.payload_holder
+
+    def _candidate(self, right: Right) -> bytes:
+        state = self._state
+        if state is None:
+            return NOBODY
+        return state.flight_candidate if right is Right.FLIGHT else state.payload_candidate
+
+    async def take_free(self, *rights: Right) -> None:
+        """Ask for rights that nobody holds."""
+        while self._state is None:
+            await self._news.wait()
+        for right in rights:
+            if self._holder(right) == NOBODY:
+                await self.ask(AuthorityRequest(AuthorityAction.REQUEST, right), f"the {right.name.lower()} right")
+
+    async def offer(self, right: Right, peer: bytes) -> bool:
+        """Offer a right to a peer, and wait until it has it; False if it did not take it."""
+        answer = await self.ask(AuthorityRequest(AuthorityAction.OFFER, right, peer))
+        if answer is None or answer.result is not Result.DONE:
+            return False
+        stands = False
+        while (holder := self._holder(right)) != peer:
+            if holder != self.own or (stands and self._candidate(right) != peer):
+                return False
+            stands = stands or self._candidate(right) == peer  # what was told before our offer does not count
+            await self._news.wait()
+        return True
+
+    async def accept(self, right: Right) -> bool:
+        """Wait until a right is offered to us, and take it."""
+        while self._candidate(right) != self.own:
+            await self._news.wait()
+        holder = self._holder(right)
+        request = AuthorityRequest(AuthorityAction.ACCEPT, right, holder)
+        answer = await self.ask(request, f"accept the {right.name.lower()} right")
+        return answer is not None and answer.result is Result.DONE
