@@ -280,7 +280,7 @@ class FlightDeck:
             if now >= self._told_s + TELL_S:
                 self._tell_all(now)
             times = (self.authority.next_deadline(), self.failsafe.next_deadline(), self._sticks_end_s)
-            with trio.move_on_at(min(now + WATCH_S, *(time for time in times if time is not None))):
+            with trio.move_on_at(min((now + WATCH_S, *(time for time in times if time is not None)))):
                 await self._changed.wait()
 
     def _settle(self, now: float) -> None:
@@ -299,8 +299,6 @@ class FlightDeck:
 
     def _on_change(self, change: AuthorityChanged) -> None:
         _log.info("%s right: %s", change.right.name.lower(), change.reason.value)
-        if self.on_change is not None:
-            self.on_change(change)
         if change.right is Right.FLIGHT:
             self._lost_flight = (change.before, change.at_s)
             self.failsafe.set_holder(change.after, change.at_s)
@@ -308,6 +306,8 @@ class FlightDeck:
         if change.reason in _TAKEN and change.before is not None:
             what = f"{change.right.name} of {change.before.hex()}: {change.reason.value}"
             self._alarm(Alarm(AlarmKind.AUTHORITY_TAKEN, what))
+        if self.on_change is not None:
+            self.on_change(change)
 
     def _apply(self, effect: Effect) -> None:
         """AU-31."""

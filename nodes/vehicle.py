@@ -59,7 +59,7 @@ class Keeper(Protocol):
     """Keys, logs and pairings of the drone: what the cloud may change (AU-24); durable on return (GL-12)."""
 
     async def seal_to(self, keys: SealingKeys, cloud: bytes) -> VerifyingKeys | Answer:
-        """By the cloud with this key id: seal logs to this key from now on; the drone's own verifying keys, or why not."""
+        """Seal logs to this key of the cloud with this key id; the drone's own verifying keys, or why not."""
         ...
 
     async def log_stored(self, receipt: LogReceipt) -> Answer:
