@@ -155,11 +155,11 @@ class LogSealer:
     def update(self, data: bytes | bytearray | memoryview) -> bytes:
         """Take content, return the sealed chunks that are full; UsageError beyond 512 GiB, or out of order."""
         self._go(_State.OPEN, _State.OPEN)
-        self._buffer += data
         # The last chunk has a flag of its own, so a full one waits until it is known not to be the last.
-        whole = max(0, len(self._buffer) - 1) // CHUNK_BYTES
+        whole = max(0, len(self._buffer) + len(data) - 1) // CHUNK_BYTES
         if self._chunks + whole >= MAX_CHUNKS:
             raise UsageError("a sealed log has at most 512 GiB of content")
+        self._buffer += data
         with memoryview(self._buffer) as view:
             parts = [bytes(view[at * CHUNK_BYTES : (at + 1) * CHUNK_BYTES]) for at in range(whole)]
         del self._buffer[: whole * CHUNK_BYTES]

@@ -88,7 +88,7 @@ class SpooledLog:
         self._done = True
         with trio.CancelScope(shield=True):
             try:
-                if self._writer.sha256 is not None:
+                if self._writer.sha256 is not None and not self._writer.is_broken:
                     await self._flush()
             finally:
                 await self._decide.run(partial(self._spool.abandon, self._writer, keep=True))
@@ -101,10 +101,10 @@ class SpooledLog:
 
     async def _flush(self) -> None:
         data = bytes(self._buffer)
-        self._buffer.clear()
         if data:
             await self._decide.run(partial(self._spool.reserve, self._writer, len(data)))
             await self._work.run(partial(self._writer.write, data))
+            self._buffer.clear()  # whoever is cancelled before has lost nothing
 
     def _check_open(self) -> None:
         if self._done:

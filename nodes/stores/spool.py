@@ -43,6 +43,8 @@ class SpoolWriter:
         self.prefix_bytes: Final = prefix_bytes
         """What was here when it was opened."""
         self.written_bytes = prefix_bytes
+        self.is_broken = False
+        """Whether a write failed: then nobody knows what of it is in the file."""
         self._appender = appender
         self._hash = hashlib.sha256()
 
@@ -53,7 +55,11 @@ class SpoolWriter:
 
     def write(self, data: bytes) -> None:
         """Append; the caller has seen to the room. StorageError."""
+        if self.is_broken:
+            raise UsageError("an earlier write of this log failed: open it anew")
+        self.is_broken = True
         self._appender.write(data)
+        self.is_broken = False
         self._hash.update(data)
         self.written_bytes += len(data)
 
@@ -153,8 +159,10 @@ class Spool:
     def finish(self, writer: SpoolWriter) -> LogEntry:
         """Return when the whole log is durable; DamagedLogError, MalformedError, and then nothing of it stays.
 
-        UsageError if bytes are missing.
+        UsageError if bytes are missing, or could not be written.
         """
+        if writer.is_broken:
+            raise UsageError("an earlier write of this log failed: open it anew")
         if writer.sha256 is not None and writer.written_bytes < writer.reserved_bytes:
             raise UsageError(f"{writer.reserved_bytes - writer.written_bytes} bytes of the log are missing")
         try:
