@@ -1,13 +1,27 @@
 """The client: one connection is kept for requests, each stream has one of its own."""
 
+import select
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import trio
 
 from nodes.config.endpoint import Endpoint
+from nodes.https.errors import StatusError, TlsError
 from nodes.https.limits import ClientLimits
-from nodes.service import Service
+from nodes.https.sockets import connect
+from nodes.https.tls import TlsStream
+from nodes.https.wire import Wire
+from protocols.errors import LinkTimeoutError, TruncatedError
+from protocols.http1.refusal import RefusedError
+
+_REPEATABLE: Final = frozenset(("GET", "PUT", "DELETE"))
+"""Twice is as good as once (RFC 9110, 9.2.2)."""
+_OK: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +39,22 @@ class ClientResponse:
 class ClientStream(AsyncIterator[bytes]):
     """A response with status 200, piece by piece as it arrives; it ends when the server has ended it."""
 
-    headers: Mapping[str, str]
+    def __init__(self, client: "HttpsClient", wire: Wire, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+        """By name in lower case."""
+        self._client = client
+        self._wire = wire
 
     async def __anext__(self) -> bytes:
         """Return the next piece. LinkTimeoutError after ``ClientLimits.stall_s``, TruncatedError when it breaks off."""
-        raise NotImplementedError
+        with self._client.naming_the_server():
+            piece = await self._wire.piece()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
 
-class HttpsClient(Service):
+class HttpsClient:
     """``async with HttpsClient(endpoint, context) as client: answer = await client.request("GET", "/v1/health")``."""
 
     def __init__(
@@ -45,8 +67,21 @@ class HttpsClient(Service):
         """``server_hostname`` is the name that the certificate must have; the host of ``endpoint`` by default."""
         self._endpoint = endpoint
         self._context = context
-        self._server_hostname = server_hostname or endpoint.host
+        self._server_hostname = (server_hostname or endpoint.host).partition("%")[0]
         self._limits = limits or ClientLimits()
+        self._host = str(Endpoint(self._server_hostname, endpoint.port))
+        self._turn = trio.Lock()
+        self._kept: _Kept | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._kept is not None:
+            await self._kept.wire.aclose()
+            self._kept = None
 
     async def request(
         self, method: str, path: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None
@@ -59,13 +94,106 @@ class HttpsClient(Service):
         Errors, each with one line: ConfigError (nobody there), TlsError (certificates), LinkTimeoutError,
         TruncatedError (it broke off), MalformedError and ProtocolViolationError (this is no server of ours).
         """
-        raise NotImplementedError
+        async with self._turn:
+            with self.naming_the_server():
+                kept = await self._still_there()
+                if kept is not None:
+                    try:
+                        return await self._exchange(kept, method, path, body, headers)
+                    except TruncatedError:
+                        if kept.wire.heard or method not in _REPEATABLE:
+                            raise
+                return await self._exchange(await self._open(), method, path, body, headers)
 
-    def stream(
+    @asynccontextmanager
+    async def stream(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None
-    ) -> AbstractAsyncContextManager[ClientStream]:
+    ) -> AsyncGenerator[ClientStream]:
         """Ask on a connection of its own, and give the pieces of the answer; StatusError unless its status is 200.
 
         Errors as in :meth:`request`. Leaving the block closes the connection, which ends the stream at the server.
         """
-        raise NotImplementedError
+        with self.naming_the_server():
+            wire = (await self._open()).wire
+        try:
+            with self.naming_the_server():
+                head = await wire.ask(method, path, self._fields(headers), streaming=True)
+            if head.status != _OK:
+                raise StatusError(f"{self._endpoint}: the server answers with status {head.status}", head.status)
+            yield ClientStream(self, wire, head.headers)
+        finally:
+            await wire.aclose()
+
+    @contextmanager
+    def naming_the_server(self) -> Generator[None]:
+        """Put the name of the server before what went wrong with it."""
+        try:
+            yield
+        except RefusedError as error:
+            raise RefusedError(f"{self._endpoint}: {error}", error.why) from None
+        except (TlsError, LinkTimeoutError, TruncatedError) as error:
+            line = str(error)
+            if line.startswith(f"{self._endpoint}: "):
+                raise
+            raise type(error)(f"{self._endpoint}: {line}") from None
+
+    async def _exchange(
+        self, kept: "_Kept", method: str, path: str, body: bytes, headers: Mapping[str, str] | None
+    ) -> ClientResponse:
+        self._kept = None  # until it has gone well
+        try:
+            head = await kept.wire.ask(method, path, self._fields(headers), body)
+            answer = ClientResponse(head.status, head.headers, await kept.wire.body())
+        except BaseException:
+            await kept.wire.abort()
+            raise
+        if kept.wire.reusable:
+            self._kept = kept
+        else:
+            await kept.wire.aclose()
+        return answer
+
+    def _fields(self, headers: Mapping[str, str] | None) -> dict[str, str]:
+        return {"Host": self._host, **(headers or {})}
+
+    async def _still_there(self) -> "_Kept | None":
+        """Return the kept connection, unless the server has closed it: then there is something to read."""
+        kept = self._kept
+        if kept is None or not _readable(kept.transport):
+            return kept
+        self._kept = None
+        await kept.wire.abort()
+        return None
+
+    async def _open(self) -> "_Kept":
+        limits = self._limits
+        transport = await connect(self._endpoint, limits.connect_s)
+        try:
+            tls = TlsStream(transport, self._context, server_hostname=self._server_hostname)
+            with trio.fail_after(limits.connect_s):
+                await tls.handshake()
+            if tls.version() != "TLSv1.3":
+                raise TlsError("TLS: the server does not speak TLS 1.3")
+        except trio.TooSlowError:
+            await trio.aclose_forcefully(transport)
+            raise LinkTimeoutError("no answer to the TLS handshake") from None
+        except BaseException:
+            await trio.aclose_forcefully(transport)
+            raise
+        return _Kept(transport, Wire(tls, limits))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A connection that is open."""
+
+    transport: trio.SocketStream
+    """What is under TLS."""
+    wire: Wire
+    """What is above it."""
+
+
+def _readable(transport: trio.SocketStream) -> bool:
+    poll = select.poll()
+    poll.register(transport.socket.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -7,7 +7,6 @@ from typing import Final
 from nodes.https.body import Body
 from protocols.guards.address import Address, local_address
 
-
 _NOBODY: Final = local_address("nobody")
 
 

@@ -25,7 +25,7 @@ class Alarm:
     kind: AlarmKind
     """What."""
     peer: Address
-    """Of whom; for CROWDED: who was there and had to go."""
+    """Of whom; for CROWDED: who came when it was full."""
     detail: str
     """Why, in a few words of ours."""
 

@@ -1,0 +1,94 @@
+"""One connection of the client: a request goes out, its answer comes in, in bounded time (HF-45 to HF-47)."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import trio
+
+from nodes.https.limits import ClientLimits
+from nodes.https.tls import TlsStream
+from protocols.errors import LinkTimeoutError, ProtocolViolationError, TruncatedError
+from protocols.http1.client import ClientConnection
+from protocols.http1.events import BodyPiece, MessageEnd, ResponseEvent, ResponseHead
+
+_PIECE_BYTES: Final = 65_536
+
+
+class Wire:
+    """Not for two tasks. What fails leaves it useless."""
+
+    def __init__(self, tls: TlsStream, limits: ClientLimits) -> None:
+        self._tls = tls
+        self._limits = limits
+        self._machine = ClientConnection(limits.response)
+        self.heard = False
+        """Whether the server has said anything since the last request."""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow."""
+        return self._machine.reusable
+
+    async def ask(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"", *, streaming: bool = False
+    ) -> ResponseHead:
+        """Send a request, and return the head of its answer."""
+        self.heard = False
+        data = memoryview(self._machine.request(method, target, headers, body, streaming=streaming))
+        with suppress(trio.BrokenResourceError):  # who refuses a request may say why before it closes
+            for start in range(0, len(data), _PIECE_BYTES):
+                with _bounded(self._limits.write_s, "the server does not take the request"):
+                    await self._tls.send(data[start : start + _PIECE_BYTES])
+        with _bounded(self._limits.response_s, "no answer"):
+            event = await self._event()
+        if not isinstance(event, ResponseHead):
+            raise ProtocolViolationError("an answer begins with its head")
+        return event
+
+    async def body(self) -> bytes:
+        """Return the whole body of the answer."""
+        pieces: list[bytes] = []
+        received, began = 0, trio.current_time()
+        while True:
+            left_s = self._limits.body_grace_s + received / self._limits.body_bytes_per_s
+            with _bounded(began + left_s - trio.current_time(), "the answer comes too slowly"):
+                event = await self._event()
+            if isinstance(event, BodyPiece):
+                pieces.append(event.data)
+                received += len(event.data)
+            if isinstance(event, MessageEnd):
+                return b"".join(pieces)
+
+    async def piece(self) -> bytes:
+        """Return the next piece of a streamed body, nothing at its end."""
+        with _bounded(self._limits.stall_s, "the stream stands still"):
+            event = await self._event()
+        return event.data if isinstance(event, BodyPiece) else b""
+
+    async def aclose(self) -> None:
+        """Say goodbye, and close."""
+        await self._tls.aclose()
+
+    async def abort(self) -> None:
+        """Close at once."""
+        await self._tls.abort()
+
+    async def _event(self) -> ResponseEvent:
+        while (event := self._machine.next_event_untrusted()) is None:
+            data = await self._tls.receive(_PIECE_BYTES)
+            if not data:
+                raise TruncatedError("the connection broke off before the answer was whole")
+            self.heard = True
+            self._machine.receive(data)
+        return event
+
+
+@contextmanager
+def _bounded(limit_s: float, line: str) -> Generator[None]:
+    """Do what ``trio.fail_after`` does, with one line of ours."""
+    try:
+        with trio.fail_after(max(limit_s, 0.0)):
+            yield
+    except trio.TooSlowError:
+        raise LinkTimeoutError(line) from None
