@@ -44,9 +44,15 @@ _GOODBYE_S: Final = 1.0
 _MAX_ALARMS: Final = 1_000
 _MAX_ALARMS_OF_A_KIND: Final = 100
 _BY_STRANGERS: Final = frozenset(
-    {AlarmKind.UNKNOWN_PEER, AlarmKind.REVOKED_PEER, AlarmKind.ROLE_REFUSED, AlarmKind.STALE_COUNTER}
+    {
+        AlarmKind.UNKNOWN_PEER,
+        AlarmKind.REVOKED_PEER,
+        AlarmKind.ROLE_REFUSED,
+        AlarmKind.STALE_COUNTER,
+        AlarmKind.HTTPS_REFUSED,
+    }
 )
-"""Whoever knows our public key can raise these at will: they must not roll the others out."""
+"""Whoever knows our public key, or finds the cloud's port, can raise these: they must not roll the others out."""
 
 
 class Node(Service):

@@ -471,6 +471,10 @@ class AlarmKind(Enum):
     APPROVE_FAILED = "the user could not be asked about a device"
     AUTHORITY_REFUSED = "a device asked the drone for what it has no right to"
     AUTHORITY_TAKEN = "a right was taken from the device that held it"
+    RELAY_TAMPERS = "what a relay brought failed authentication, or came twice"
+    LOG_REFUSED = "a sealed log was refused"
+    FOREIGN_RESOURCE = "a device asked the cloud for what is another's"
+    HTTPS_REFUSED = "somebody was refused at the cloud's door"
     FLIGHT_HOLDER_LOST = "nothing is heard of the device that flies: the failsafe acts"
 
 

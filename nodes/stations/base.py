@@ -13,11 +13,16 @@ from nodes.stations.keep import serve_link, until_down
 from nodes.stations.notes import Line, LinkIsUp, LinkMeter, Say, counts_of, say_alarms
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import LocalError
-from protocols.events import Sendable, SendCommand
+from protocols.events import Alarm, AlarmKind, Sendable, SendCommand
 from specs.registry import ChannelId
 
 METER_S: Final = 0.2
 """Time between two meters."""
+
+SUSPECT_S: Final = 1.0
+"""Alarms about a relay come no more often."""
+RELAY: Final = "relay"
+"""What such a link is carried by, in notes."""
 
 Task = Callable[[Link], Awaitable[object]]
 
@@ -57,6 +62,8 @@ class Station:
         self.say(LinkIsUp(self.name, up.suite, peer, up.handshake_s * 1_000, name, carrier))
         self._times[name] += 1
         running: list[Task] = [*tasks, partial(self._meter, name, self._times[name])]
+        if carrier == RELAY:
+            running.append(self._suspect)
 
         async def all_of_them(link: Link) -> None:
             async with trio.open_nursery() as nursery:
@@ -67,6 +74,19 @@ class Station:
             await serve_link(link, all_of_them)
         finally:
             self._say_meter(name, self._times[name], link)
+
+    async def _suspect(self, link: Link) -> None:
+        """Tell when the relay brings what its far end did not send, or not again."""
+        told = 0
+        while True:
+            await trio.sleep(SUSPECT_S)
+            counters = link.stats().link
+            count = counters.failed_opens + counters.replays
+            if count > told:
+                told = count
+                what = f"{counters.failed_opens} altered or forged, {counters.replays} replayed"
+                who = f"{link.role.name.lower()} {link.key_id.hex()}"
+                self._node.raise_alarm(Alarm(AlarmKind.RELAY_TAMPERS, f"datagrams as if from the {who}: {what}"))
 
     async def _meter(self, name: str, times: int, link: Link) -> None:
         while True:
