@@ -8,6 +8,11 @@
         peers.json          paired devices, with their pair secrets
         peer-counters.json  highest initiation counter confirmed from each
         counters.json       our own initiation counters, reserved ahead
+        log-*.json          keys of sealed logs: a drone's or a cloud's own, and what is pinned of the other side
+        logs/               sealed logs in store and forward (drone, remote controller, mobile)
+        pki/                certificates: a device's credentials, or the authority of a cloud
+        outbox.sqlite       what the cloud has not acknowledged (mobile)
+        cloud.sqlite        what devices have brought (cloud), with its large objects in blobs/
         log-*.json          keys of sealed logs (nodes/stores/sealingkeys.py)
 """
 
@@ -36,6 +41,8 @@ class StateDir:
         self.keys = FileKeyStore(self.key_files)
         self.peers = FilePeerDirectory(self.peer_files)
         self.counters = FileCounterStore(self.counter_file)
+        self.drone_sealing = FileDroneSealing(directory)
+        self.cloud_sealing = FileCloudSealing(directory)
         self.drone_sealing = FileDroneSealing(directory)
         self.cloud_sealing = FileCloudSealing(directory)
 
