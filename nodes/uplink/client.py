@@ -5,12 +5,12 @@ their own. So one that broke off is made once more at once: a connection that wa
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar, cast
 
-from nodes.https import ClientResponse, ClientStream, StatusError
+from nodes.https import ClientResponse, StatusError
 from nodes.uplink.errors import status_error
 from protocols.cloud_api import ROUTE_OF, Bytes, RouteId, path_of
 from protocols.cloudlink import CloudBody, DownlinkItem, DownlinkReader, decode_untrusted, encode, encode_relay
@@ -48,7 +48,7 @@ class Requester(Protocol):
 
     def stream(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None
-    ) -> AbstractAsyncContextManager[ClientStream]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Ask, and give the answer piece by piece."""
         ...
 
@@ -96,11 +96,11 @@ class CloudClient:
         """GET an upload: how far it is."""
         return await self._ask(RouteId.UPLOAD_STATE, UploadState, parts={"upload": upload})
 
-    async def put_chunk(self, upload: str, offset: int, chunk: bytes | memoryview) -> UploadState:
+    async def put_chunk(self, upload: str, offset: int, chunk: bytes) -> UploadState:
         """PUT 1 to 1,048,576 bytes; the state says where to go on, after a 409 too (CL-21, CL-24)."""
         headers = {CHUNK_HASH_HEADER: hashlib.sha256(chunk).hexdigest()}
         parts: Parts = {"upload": upload, "offset": offset}
-        answer = await self._answer(RouteId.UPLOAD_CHUNK, bytes(chunk), parts, headers=headers, also=(CONFLICT,))
+        answer = await self._answer(RouteId.UPLOAD_CHUNK, chunk, parts, headers=headers, also=(CONFLICT,))
         return decode_untrusted(UploadState, answer.body)
 
     async def finish_upload(self, upload: str) -> UploadState:
@@ -186,7 +186,7 @@ Arrived = CloudMessage | tuple[RelayMessage, ...] | None
 class Downlink:
     """The records of one response, in order."""
 
-    def __init__(self, stream: ClientStream) -> None:
+    def __init__(self, stream: AsyncIterator[bytes]) -> None:
         self._stream = stream
         self._reader = DownlinkReader()
         self._items: list[DownlinkItem] = []

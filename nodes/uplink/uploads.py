@@ -151,7 +151,7 @@ class Uploader:
                 self._on_progress(UploadProgress(entry.sha256, state.offset, entry.size_bytes))
                 before = state.offset
                 if before < entry.size_bytes:
-                    chunk = content[before : before + self._limits.chunk_bytes]
+                    chunk = bytes(content[before : before + self._limits.chunk_bytes])
                     state = await client.put_chunk(name, before, chunk)
                 else:
                     state = await client.finish_upload(name)
