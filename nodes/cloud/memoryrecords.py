@@ -80,7 +80,10 @@ class MemoryRecords:
 
     async def _add(self, rows: _Batches, row: TelemetryRow) -> bool:
         await self._enter()
-        return rows.setdefault((row.device, row.outbox, row.sequence), row) is row
+        key = (row.device, row.outbox, row.sequence)
+        is_new = key not in rows
+        rows.setdefault(key, row)
+        return is_new
 
     async def telemetry(self, device: str, limit: int = 1_000) -> Sequence[TelemetryRow]:
         """Return the newest batches of a device."""
