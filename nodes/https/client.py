@@ -16,7 +16,7 @@ from nodes.https.limits import ClientLimits
 from nodes.https.sockets import connect
 from nodes.https.tls import TlsStream
 from nodes.https.wire import Wire
-from protocols.errors import LinkTimeoutError, TruncatedError
+from protocols.errors import LinkTimeoutError, ProtocolViolationError, TruncatedError
 from protocols.http1.refusal import RefusedError
 
 _REPEATABLE: Final = frozenset(("GET", "PUT", "DELETE"))
@@ -116,7 +116,7 @@ class HttpsClient:
         with self.naming_the_server():
             wire = (await self._open()).wire
         try:
-            with self.naming_the_server():
+            with self.naming_the_server(), _broken_is_truncated():
                 head = await wire.ask(method, path, self._fields(headers), streaming=True)
             if head.status != _OK:
                 raise StatusError(f"{self._endpoint}: the server answers with status {head.status}", head.status)
@@ -131,7 +131,7 @@ class HttpsClient:
             yield
         except RefusedError as error:
             raise RefusedError(f"{self._endpoint}: {error}", error.why) from None
-        except (TlsError, LinkTimeoutError, TruncatedError) as error:
+        except (TlsError, LinkTimeoutError, TruncatedError, ProtocolViolationError) as error:
             line = str(error)
             if line.startswith(f"{self._endpoint}: "):
                 raise
@@ -142,8 +142,7 @@ class HttpsClient:
     ) -> ClientResponse:
         self._kept = None  # until it has gone well
         try:
-            head = await kept.wire.ask(method, path, self._fields(headers), body)
-            answer = ClientResponse(head.status, head.headers, await kept.wire.body())
+            head, content = await kept.wire.exchange(method, path, self._fields(headers), body)
         except BaseException:
             await kept.wire.abort()
             raise
@@ -151,7 +150,7 @@ class HttpsClient:
             self._kept = kept
         else:
             await kept.wire.aclose()
-        return answer
+        return ClientResponse(head.status, head.headers, content)
 
     def _fields(self, headers: Mapping[str, str] | None) -> dict[str, str]:
         return {"Host": self._host, **(headers or {})}
@@ -191,6 +190,14 @@ class _Kept:
     """What is under TLS."""
     wire: Wire
     """What is above it."""
+
+
+@contextmanager
+def _broken_is_truncated() -> Generator[None]:
+    try:
+        yield
+    except trio.BrokenResourceError:
+        raise TruncatedError("the connection broke off before the answer was whole") from None
 
 
 def _readable(transport: trio.SocketStream) -> bool:

@@ -1,7 +1,8 @@
 """One connection of the client: a request goes out, its answer comes in, in bounded time (HF-45 to HF-47)."""
 
+import math
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 import trio
@@ -22,31 +23,57 @@ class Wire:
         self._tls = tls
         self._limits = limits
         self._machine = ClientConnection(limits.response)
+        self._sent = True
         self.heard = False
         """Whether the server has said anything since the last request."""
 
     @property
     def reusable(self) -> bool:
         """Whether another request may follow."""
-        return self._machine.reusable
+        return self._sent and self._machine.reusable
 
-    async def ask(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"", *, streaming: bool = False
-    ) -> ResponseHead:
-        """Send a request, and return the head of its answer."""
-        self.heard = False
-        data = memoryview(self._machine.request(method, target, headers, body, streaming=streaming))
-        with suppress(trio.BrokenResourceError):  # who refuses a request may say why before it closes
-            for start in range(0, len(data), _PIECE_BYTES):
-                with _bounded(self._limits.write_s, "the server does not take the request"):
-                    await self._tls.send(data[start : start + _PIECE_BYTES])
+    async def ask(self, method: str, target: str, headers: Mapping[str, str], *, streaming: bool) -> ResponseHead:
+        """Send a request without a body, and return the head of its answer."""
+        await self._send(self._machine.request(method, target, headers, streaming=streaming))
         with _bounded(self._limits.response_s, "no answer"):
-            event = await self._event()
-        if not isinstance(event, ResponseHead):
-            raise ProtocolViolationError("an answer begins with its head")
-        return event
+            return await self._head()
 
-    async def body(self) -> bytes:
+    async def exchange(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[ResponseHead, bytes]:
+        """Send a request, and return its answer; one that comes before the request is out ends the sending."""
+        data = self._machine.request(method, target, headers, body)
+        self.heard = False
+        problem: Exception | None = None
+        answer: tuple[ResponseHead, bytes] | None = None
+        waiting = trio.CancelScope()
+
+        async def send() -> None:
+            nonlocal problem
+            try:
+                await self._send(data)
+            except LinkTimeoutError as error:
+                problem = error
+                waiting.cancel()
+            except trio.BrokenResourceError:  # whoever reads will see it too, and perhaps why
+                pass
+            waiting.deadline = trio.current_time() + self._limits.response_s
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            try:
+                with waiting:
+                    head = await self._head()
+                    waiting.deadline = math.inf
+                    answer = head, await self._body()
+            except Exception as error:  # noqa: BLE001  # raised again below, out of the nursery's group
+                problem = error
+            nursery.cancel_scope.cancel()
+        if answer is None:
+            raise problem or LinkTimeoutError("no answer")
+        return answer
+
+    async def _body(self) -> bytes:
         """Return the whole body of the answer."""
         pieces: list[bytes] = []
         received, began = 0, trio.current_time()
@@ -73,6 +100,20 @@ class Wire:
     async def abort(self) -> None:
         """Close at once."""
         await self._tls.abort()
+
+    async def _send(self, data: bytes) -> None:
+        self._sent = False
+        view = memoryview(data)
+        for start in range(0, len(data), _PIECE_BYTES):
+            with _bounded(self._limits.write_s, "the server does not take the request"):
+                await self._tls.send(view[start : start + _PIECE_BYTES])
+        self._sent = True
+
+    async def _head(self) -> ResponseHead:
+        event = await self._event()
+        if not isinstance(event, ResponseHead):
+            raise ProtocolViolationError("an answer begins with its head")
+        return event
 
     async def _event(self) -> ResponseEvent:
         while (event := self._machine.next_event_untrusted()) is None:
