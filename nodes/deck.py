@@ -6,6 +6,7 @@ everything from :meth:`FlightDeck.take` to the vehicle is synchronous. Only what
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -96,7 +97,8 @@ class FlightDeck:
         self._told = -1
         self._told_s = -TELL_S
         self._alarms = LogLimiter(_ALARMS_PER_S, _ALARMS_AT_ONCE)
-        self._changed = Wakeup()
+        self._sleeps_until = math.inf
+        self._sooner = Wakeup()
         self._requests: Final[Mapping[type[object], Callable[[Seat, CloudMessage, float], Answer]]] = {
             Command: self._command,
             GoTo: self._command,
@@ -159,12 +161,12 @@ class FlightDeck:
 
     def _admits(self, seat: Seat, message: CloudMessage, now: float) -> bool:
         """AU-20, AU-24."""
-        right = required_right(message)
-        if seat not in self._seats:
+        right, need = required_right(message), need_of(message)
+        if seat not in self._seats or need is Need.NEVER:
             return False
         if right is not None:
             return self.authority.holds(seat.key_id, right, now)
-        return need_of(message) is not Need.CLOUD or seat.role is Role.CLOUD
+        return need is not Need.CLOUD or seat.role is Role.CLOUD
 
     def _do(self, seat: Seat, message: CloudMessage, expires_s: float | None, now: float) -> Answer | None:
         """What is admitted is done, at once."""
@@ -276,12 +278,16 @@ class FlightDeck:
         while True:
             now = trio.current_time()
             self._settle(now)
-            self._changed.is_set = False
             if now >= self._told_s + TELL_S:
                 self._tell_all(now)
-            times = (self.authority.next_deadline(), self.failsafe.next_deadline(), self._sticks_end_s)
-            with trio.move_on_at(min((now + WATCH_S, *(time for time in times if time is not None)))):
-                await self._changed.wait()
+            self._sleeps_until = min(now + WATCH_S, self._next_deadline())
+            self._sooner.is_set = False
+            with trio.move_on_at(self._sleeps_until):
+                await self._sooner.wait()
+
+    def _next_deadline(self) -> float:
+        times = (self.authority.next_deadline(), self.failsafe.next_deadline(), self._sticks_end_s)
+        return min((time for time in times if time is not None), default=math.inf)
 
     def _settle(self, now: float) -> None:
         """Everything that follows from what has just happened, and from the time that has passed."""
@@ -295,7 +301,8 @@ class FlightDeck:
             self._rest()
         if self.authority.changes != self._told:
             self._tell_all(now)
-        self._changed.set()
+        if self._next_deadline() < self._sleeps_until:
+            self._sooner.set()
 
     def _on_change(self, change: AuthorityChanged) -> None:
         _log.info("%s right: %s", change.right.name.lower(), change.reason.value)

@@ -4,7 +4,6 @@ from typing import Final
 
 from nodes.flight.model import FlightModel
 from nodes.flight.phases import Command, Phase
-from nodes.flight.state import Sticks
 
 
 class ModelSafety:
@@ -19,8 +18,7 @@ class ModelSafety:
         return self._model.state.armed
 
     def hold(self) -> None:
-        """Hold here with the sticks at rest; on the ground the motors stop; a return or a landing goes on."""
-        self._model.set_sticks(Sticks())
+        """Hold here, with the sticks as they are; on the ground the motors stop; a return or a landing goes on."""
         self._ask(Command.HOLD, unless={Phase.RETURNING, Phase.LANDING})
 
     def return_home(self) -> None:

@@ -16,13 +16,13 @@ from typing import Final, TypeVar
 import specs.registry
 from nodes.relay.forwarder import WAYS
 from protocols.admission import NEEDS, READ_ONLY_MAVLINK, Need
-from protocols.authority import AUTHORITY
 from protocols.channels import limits
 from protocols.crypto.suites import SUITES
 from protocols.events import BulkStatus
 from protocols.failsafe import FAILSAFE
 from protocols.link.handshake import COOKIE_REPLY_BYTES, REFUSED_BYTES, lengths
 from protocols.link.pmtu import PMTU, PmtuEvent
+from protocols.rights import AUTHORITY
 from specs import airlink, groundlink, remotelink
 from specs.airlink.numbers import Direction
 from specs.airlink.table import MessageType

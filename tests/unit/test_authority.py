@@ -6,18 +6,15 @@ from typing import Final
 import pytest
 
 from protocols.authority import (
-    AUTHORITY,
-    WHO,
     Authority,
     AuthorityChanged,
     AuthorityPolicy,
     Reason,
-    RightEvent,
-    RightState,
     owner_among,
 )
 from protocols.errors import UsageError
 from protocols.link.peers import PeerRecord, PeerState
+from protocols.rights import AUTHORITY, WHO, RightEvent, RightState
 from specs.airlink.authority import AuthorityAction as Do
 from specs.airlink.authority import AuthorityRequest, AuthorityState, Right
 from specs.airlink.command import Result

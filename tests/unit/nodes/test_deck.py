@@ -26,6 +26,7 @@ from specs.airlink.command import (
 from specs.airlink.control import Buttons, Heartbeat, NodeState, Sticks
 from specs.airlink.numbers import NOBODY
 from specs.airlink.stream import MavlinkFrame
+from specs.airlink.telemetry import Battery
 from specs.registry import ChannelId, Role
 from specs.remotelink import LogReceipt, RevokePeer, SealingKeys
 from tests.helpers.decks import CLOUD, KEYS, MOBILE, OTHER, RC, ROLES, DeckWorld
@@ -116,10 +117,12 @@ async def test_au_20_the_payload_right_is_another() -> None:
 
 
 @autojump
-async def test_au_20_what_means_nothing_to_a_drone_is_unsupported() -> None:
+async def test_au_20_what_means_nothing_to_a_drone_is_not_done() -> None:
     world = await flown_by(RC)
     assert await world.ask(RC, Answer(Result.DONE)) is Result.UNSUPPORTED
-    assert world.vehicle.done == []
+    assert await world.ask(CLOUD, KEYS) is Result.NOT_ALLOWED
+    assert await world.deck.take(world.seats[RC], ChannelId.TELEMETRY, Battery(1, 2, 3, 4)) is None
+    assert (world.vehicle.done, world.deck.refused) == ([], 2)
 
 
 @autojump
@@ -238,6 +241,9 @@ async def test_au_34_sticks_rest_when_their_time_is_over(autojump_clock: MockClo
         await trio.sleep(0.45)
         assert world.vehicle.sticks == STICKS
         await trio.sleep(0.06)
+        assert world.vehicle.sticks == Sticks(0, 0, 0, 0)
+        await world.control(RC, STICKS, lifetime_s=0.02)
+        await trio.sleep(0.025)  # less than the deck looks at a vehicle
         assert world.vehicle.sticks == Sticks(0, 0, 0, 0)
         nursery.cancel_scope.cancel()
 
