@@ -9,15 +9,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from nodes.relay import RelayInitiator, RelayStation
+import trio
+
+from nodes.relay import RelayForwarder, RelayInitiator, RelayStation
 from nodes.relay.carriers import RelayCarrier
 from nodes.relay.flows import FlowState
 from protocols.channels import Channels
-from protocols.events import RelayMessage, RelayReceived, SendRelay
+from protocols.crypto.suites import DEFAULT_SUITE, Suite
+from protocols.events import CommandReceived, RelayMessage, RelayReceived, SendCommand, SendRelay
+from protocols.link.config import over_relay
 from protocols.link.train import one
-from specs.registry import CHANNELS, ChannelId, LinkType, Role
-from tests.helpers.devices import Device, Drbg
-from tests.helpers.nodes import Node
+from protocols.pairing import LinkingCode, PairingWindow
+from specs.registry import CHANNELS, LINK_ROLES, ChannelId, LinkType, Role
+from tests.helpers.devices import Device, Drbg, acquaint, config
+from tests.helpers.nodes import Node, make_client, make_listener
 from tests.helpers.worlds import CALM, Weather, World
 
 UDP_FRAME: Final = 1_168
@@ -191,6 +196,8 @@ class End:
 class RelayWorld(World):
     """Stations in a row, and ends of links on some of them."""
 
+    _restarts = 0
+
     def __init__(self, *devices: Device, latency_s: float = 0.01, seed: int = 0) -> None:
         super().__init__(latency_s=latency_s)
         self.places = {device.role: self.place(device) for device in devices}
@@ -200,10 +207,12 @@ class RelayWorld(World):
         self._drbg = Drbg(f"weather {seed}")
 
     def place(self, device: Device) -> Place:
-        """Return a place for a device; a new one is a restart."""
-        entropy = Drbg(f"station of {device.seed} {device.boots}")
+        """Return a place for a device."""
         key_id = device.key_id("P256")
-        return Place(key_id, device.role, RelayStation({key_id}, entropy=entropy, clock=lambda: self.now))
+        return Place(key_id, device.role, self._station(key_id, device.seed))
+
+    def _station(self, key_id: bytes, seed: str) -> RelayStation:
+        return RelayStation({key_id}, entropy=Drbg(f"station {seed}"), clock=lambda: self.now)
 
     def join(self, one: Role, other: Role, *, reliable: bool = False, frame: int | None = None) -> Outer:
         """Put an outer link between two places."""
@@ -217,6 +226,23 @@ class RelayWorld(World):
         self.nodes.append(node)
         self.ends.append(End(node, carrier))
         return node
+
+    def remove(self, node: Node) -> None:
+        """Take a machine away, and end its flows."""
+        self.nodes.remove(node)
+        (gone,) = [end for end in self.ends if end.node is node]
+        self.ends.remove(gone)
+        trio.run(gone.carrier.aclose)
+
+    def restart(self, role: Role) -> None:
+        """Let a relay begin anew: its flows are gone, and its links come up again."""
+        self._restarts += 1
+        place = self.places[role]
+        place.station = self._station(place.key_id, f"{role.name} {self._restarts}")
+        place.station.forwarder = RelayForwarder(place.station)
+        for outer in self.outers:
+            if place in outer.places:
+                outer.join()
 
     def open(self, opener: Role, relay: Role, destination: bytes, link_type: LinkType) -> RelayInitiator:
         """Open a flow, and wait until it is."""
@@ -256,6 +282,76 @@ class RelayWorld(World):
 
 
 @dataclass
+class Remote:
+    """Mobile, RC and drone in a row (before them a cloud, if the link is the cloud's), and a link from end to end."""
+
+    suite: Suite = DEFAULT_SUITE
+    link_type: LinkType = LinkType.REMOTE_MOBILE
+    changes: dict[str, object] = field(default_factory=dict[str, object])
+    """Of the configuration."""
+    is_paired: bool = True
+    seed: str = "one"
+
+    def __post_init__(self) -> None:
+        role, _ = LINK_ROLES[self.link_type]
+        self.drone, self.rc, self.mobile, self.cloud = (
+            Device(each, f"{self.seed} {each.name}") for each in (Role.DRONE, Role.RC, Role.MOBILE, Role.CLOUD)
+        )
+        self.initiator = {Role.MOBILE: self.mobile, Role.CLOUD: self.cloud}[role]
+        if self.is_paired:
+            acquaint(self.initiator, self.drone)
+        self.settings = over_relay(config(self.suite, **self.changes), self.link_type)
+        self.world = RelayWorld(self.drone, self.rc, self.mobile, self.cloud)
+        for each in (Role.RC, Role.MOBILE):
+            station = self.world.places[each].station
+            station.forwarder = RelayForwarder(station)
+        self.air = self.world.join(Role.RC, Role.DRONE)
+        self.ground = self.world.join(Role.MOBILE, Role.RC, reliable=True)
+        self.http = self.world.join(Role.CLOUD, Role.MOBILE, reliable=True)
+        self.answers = self.world.places[Role.DRONE].station.responder(self.link_type)
+        self.there = self.world.add(make_listener(self.drone, self.settings), self.answers)
+
+    @property
+    def relay(self) -> Role:
+        """The initiator's neighbour."""
+        return Role.RC if self.link_type is LinkType.REMOTE_MOBILE else Role.MOBILE
+
+    def client(self, code: LinkingCode | None = None) -> Node:
+        """Open a flow, and put a client of the initiator on it."""
+        key_id = self.drone.key_id("P256")
+        carrier = self.world.open(self.initiator.role, self.relay, key_id, self.link_type)
+        node = make_client(self.initiator, self.drone, self.settings, to=carrier.address, at=None, code=code)
+        return self.world.add(node, carrier)
+
+    def connect(self, limit_s: float = 30.0) -> Node:
+        """Make the link."""
+        here = self.client()
+        here.client.start(self.world.now)
+        links = len(self.there.links)
+        self.world.run_until(lambda: here.links and len(self.there.links) > links, limit_s)
+        return here
+
+    def pair(self, limit_s: float = 120.0) -> Node:
+        """Run a pairing to its end; the node that ran it."""
+        code = LinkingCode.generate(Drbg("code"))
+        self.there.server.open_pairing(PairingWindow(code, self.world.now))
+        here = self.client(code)
+        here.client.start(self.world.now)
+        self.world.run_until(here.downs, limit_s)
+        self.world.run_for(1.0)
+        self.world.remove(here)
+        return here
+
+    def say(self, node: Node, data: bytes) -> None:
+        """Send a command."""
+        node.link.send(SendCommand(ChannelId.COMMAND, data), self.world.now)
+
+    def heard(self, node: Node) -> list[bytes]:
+        """The commands that a node received."""
+        return [message.data for message in node.received(CommandReceived)]
+
+
+@dataclass
 class Seen:
     """A tap that keeps what it sees."""
 
@@ -267,6 +363,6 @@ class Seen:
 
 
 __all__ = [
-    "TCP_FRAME", "UDP_FRAME", "End", "FrameTap", "Hop", "Line", "MessageTap", "Outer", "Place", "RelayWorld", "Seen",
-    "Weather", "settle",
+    "TCP_FRAME", "UDP_FRAME", "End", "FrameTap", "Hop", "Line", "MessageTap", "Outer", "Place", "RelayWorld", "Remote",
+    "Seen", "Weather", "settle",
 ]  # fmt: skip
