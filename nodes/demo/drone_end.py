@@ -3,21 +3,26 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
 from nodes.config.endpoint import Endpoint
+from nodes.deck import FlightDeck
 from nodes.demo.ends import End, fresh_stores
 from nodes.demo.options import DemoOptions
 from nodes.drone import Drone
 from nodes.errors import LinkClosedError
 from nodes.flight import FlightDigest, FlightFrame, FlightSource, ModelFlight, encode_flight, load_replay
 from nodes.stations.camera import CameraStand
+from nodes.stations.craft import Craft
+from nodes.stations.drone import tell_rights
 from nodes.stations.notes import Finished, Flight, Meter, Parsing, Ready, Say, counts_of
 from nodes.stations.vehicle import ModelVehicle, RecordedVehicle, Vehicle
 from protocols.airlink import Message, encode, message_type
+from protocols.authority import Authority
 from protocols.events import (
     BulkStatus,
     CommandReceived,
@@ -27,12 +32,16 @@ from protocols.events import (
     SendState,
     SendStream,
 )
+from protocols.failsafe import Failsafe
 from protocols.maps import pack_map
-from specs.airlink.command import Answer, CameraAction, CameraControl, Command, LogOffer, Result
-from specs.airlink.control import Heartbeat, NodeState, Sticks
+from specs.airlink.command import Answer, CameraAction, CameraControl, LogOffer, Result
+from specs.airlink.control import Heartbeat, NodeState
 from specs.airlink.numbers import Direction
 from specs.airlink.stream import MavlinkFrame, is_mavlink_frame
 from specs.registry import ChannelId
+
+if TYPE_CHECKING:
+    from protocols.remotelink import CloudMessage
 
 LOG_NAME: Final = "flight.aeroflt"
 Frames = Callable[[], Iterable[FlightFrame]]
@@ -68,6 +77,11 @@ class DroneEnd(End):
             self.say(Ready(str(endpoint), drone.open_pairing().text()))
             link = await drone.next_link()
             drone.close_pairing()
+            authority = Authority()
+            authority.owner = link.key_id  # the only one that is paired (AU-4)
+            craft = Craft(self._vehicle, self._camera)
+            self._deck = FlightDeck(craft, authority, Failsafe(), drone.raise_alarm)
+            self._seat = self._deck.attach(link.key_id, link.role, partial(tell_rights, link))
             await self._serve(drone, link)
 
     # --- the flight -----------------------------------------------------------------------------
@@ -112,7 +126,7 @@ class DroneEnd(End):
     # --- while the link is up -------------------------------------------------------------------
 
     def _tasks(self) -> tuple[Callable[[], Awaitable[object]], ...]:
-        return self._stream, self._hand_over, self._obey
+        return self._stream, self._hand_over, self._obey, self._deck.run
 
     async def _stream(self) -> None:
         """Everything that flows until the pilot is done."""
@@ -148,26 +162,22 @@ class DroneEnd(End):
     async def _obey(self) -> None:
         async for event in self._link:
             if isinstance(event, ControlReceived):
-                self._steer_untrusted(event)
+                message = self._read_untrusted(event.channel, event.data, Direction.UP)
+                if message is not None:
+                    await self._deck.take(self._seat, event.channel, cast("CloudMessage", message), event.expires_s)
             elif isinstance(event, CommandReceived):
-                answer = await self._answer_untrusted(event.data)
+                answer = await self._answer_untrusted(event)
                 self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
 
-    def _steer_untrusted(self, event: ControlReceived) -> None:
-        message = self._read_untrusted(event.channel, event.data, Direction.UP)
-        if isinstance(message, Sticks) and trio.current_time() <= event.expires_s:
-            self._vehicle.steer(message)
-
-    async def _answer_untrusted(self, data: bytes) -> Answer:
-        message = self._read_untrusted(ChannelId.COMMAND, data, Direction.UP)
+    async def _answer_untrusted(self, event: CommandReceived) -> Answer:
+        message = self._read_untrusted(ChannelId.COMMAND, event.data, Direction.UP)
         if message is None:
             return Answer(Result.INVALID)
-        if isinstance(message, Command):
-            return self._vehicle.command(message.code)
-        if not isinstance(message, CameraControl):
+        answer = await self._deck.take(self._seat, event.channel, cast("CloudMessage", message))
+        if not isinstance(answer, Answer):
             return Answer(Result.UNSUPPORTED)
-        answer = self._camera.control(message)
-        if message.action is CameraAction.STOP_RECORDING:
+        is_end = isinstance(message, CameraControl) and message.action is CameraAction.STOP_RECORDING
+        if is_end and answer.result is Result.DONE:
             await self._wind_up()
         return answer
 

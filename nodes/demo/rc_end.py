@@ -13,16 +13,18 @@ from nodes.demo.options import DemoOptions
 from nodes.flight import digest_flight
 from nodes.incoming import IncomingObject
 from nodes.remote import RemoteController
+from nodes.stations.hands import Hands
 from nodes.stations.notes import Delivered, Finished, Meter, Ready, Say, counts_of
 from nodes.stations.pilot import Pilot
 from nodes.stations.telemetry import described
 from nodes.video import VideoSink
-from protocols.airlink import Message, decode_untrusted, encode
+from protocols.airlink import AIRLINK, Message, decode_untrusted, encode
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import MalformedError
 from protocols.events import BulkStatus, CommandReceived, SendCommand, StateReceived, StreamReceived
 from protocols.maps import unpack_map_untrusted
 from protocols.pairing import LinkingCode
+from specs.airlink.authority import Right
 from specs.airlink.command import Answer, LogOffer, Result
 from specs.airlink.numbers import Direction
 from specs.airlink.stream import MediaFrame
@@ -66,7 +68,7 @@ class RcEnd(End):
             record = await rc.pair(code, endpoint, options.carrier)
             self.tell(f"paired with {fingerprint_text(record.key_id)}")
             link = await rc.connect(record.key_id, endpoint, options.carrier)
-            self._pilot = Pilot(link, self.tell, self._read_untrusted)
+            self._pilot = Pilot(Hands(link, AIRLINK, next(iter(rc.relays.own)), self.tell))
             await self._serve(rc, link)
 
     def _tasks(self) -> tuple[Callable[[], Awaitable[object]], ...]:
@@ -80,6 +82,7 @@ class RcEnd(End):
         with trio.CancelScope() as hands:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(pilot.steer)
+                await pilot.hands.take_free(Right.FLIGHT, Right.PAYLOAD)
                 if not self.options.flies_model:
                     await self._offered.wait()  # it says how long the recording is
                 await pilot.fly(self._live_s)
@@ -105,9 +108,9 @@ class RcEnd(End):
                 self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
 
     def _know(self, message: Message | None) -> None:
+        self._pilot.see(message)
         if isinstance(message, FlightState):
             self._flight = message
-            self._pilot.see(message)
         elif isinstance(message, Battery):
             self._battery = message
         elif isinstance(message, Gnss):
@@ -169,6 +172,6 @@ class RcEnd(End):
             rekeys=stats.link.rekeys,
             frames=self._video.frames_received,
             frames_corrupt=self._video.frames_corrupt + self._malformed_frames,
-            requests=self._pilot.requests,
-            answers=self._pilot.answers,
+            requests=self._pilot.hands.requests,
+            answers=self._pilot.hands.answers,
         )

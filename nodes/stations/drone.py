@@ -123,7 +123,7 @@ class DroneStation(Station):
 
     async def _serve(self, link: Link) -> None:
         await self._find_owner()
-        seat = self.deck.attach(link.key_id, link.role, partial(_tell_rights, link))
+        seat = self.deck.attach(link.key_id, link.role, partial(tell_rights, link))
         self._seats[link] = seat
         try:
             if link.role is Role.RC:
@@ -236,5 +236,6 @@ _TABLES: Final[dict[Role, MessageTable[Any]]] = {
 }
 
 
-def _tell_rights(link: Link, state: AuthorityState) -> None:
+def tell_rights(link: Link, state: AuthorityState) -> None:
+    """Send the state of the rights down a link; LocalError."""
     link.send_now(SendState(ChannelId.TELEMETRY, AIRLINK.row(state).id, AIRLINK.encode(state)))

@@ -47,10 +47,14 @@ class Hands:
     async def beat(self) -> None:
         """Send heartbeats, for ever; a link that goes down goes on without them."""
         while True:
-            time_ms = round(trio.current_time() * 1_000) & 0xFFFF_FFFF
-            beat = Heartbeat(NodeState.ACTIVE, time_ms)
-            send_or_drop(self.link, SendControl(ChannelId.CONTROL, self._table.encode(beat)))
+            self.beat_once()
             await trio.sleep(HEARTBEAT_S)
+
+    def beat_once(self) -> None:
+        """Send one heartbeat."""
+        time_ms = round(trio.current_time() * 1_000) & 0xFFFF_FFFF
+        beat = Heartbeat(NodeState.ACTIVE, time_ms)
+        send_or_drop(self.link, SendControl(ChannelId.CONTROL, self._table.encode(beat)))
 
     async def ask(self, message: object, text: str = "") -> Answer | None:
         """Send a request; the answer, or None for one that says nothing. LinkClosedError."""
