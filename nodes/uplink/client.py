@@ -57,7 +57,8 @@ class CloudClient:
     """One device's requests over one HTTPS client.
 
     Each raises what the client raises (ConfigError, TlsError, LinkTimeoutError, TruncatedError, MalformedError,
-    ProtocolViolationError), and CloudBusyError, CloudFullError, CloudGoneError or CloudRefusedError for a status.
+    ProtocolViolationError), and CloudBusyError, CloudFullError, CloudGoneError,
+    CloudDeniedError or CloudRefusedError for a status.
     """
 
     def __init__(self, requester: Requester, device_id: str) -> None:

@@ -19,14 +19,18 @@ class CloudGoneError(PolicyError):
 
 
 class CloudRefusedError(PolicyError):
-    """The cloud will not take this, now or later (400, 403, 405, 413)."""
+    """The cloud will not take these bytes, now or later (400, 413)."""
+
+
+class CloudDeniedError(PolicyError):
+    """The cloud does not let this device do it (403), or does not know how (405)."""
 
 
 _ERRORS: Final = {
     400: (CloudRefusedError, "the cloud does not understand it: is one of the two out of date?"),
-    403: (CloudRefusedError, "the cloud refuses it"),
+    403: (CloudDeniedError, "the cloud refuses it"),
     404: (CloudGoneError, "nothing is there for this device: it may be revoked, or its certificate has ended"),
-    405: (CloudRefusedError, "the cloud does not know the request: is one of the two out of date?"),
+    405: (CloudDeniedError, "the cloud does not know the request: is one of the two out of date?"),
     413: (CloudRefusedError, "it is too large for the cloud"),
     507: (CloudFullError, "the cloud has no room, or this device's quota is used up"),
 }

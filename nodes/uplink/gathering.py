@@ -9,7 +9,7 @@ from nodes.uplink.batching import Batcher, BatchLimits
 from nodes.uplink.outbox import Outbox, ParcelKind
 from protocols.cloudlink import encode
 from protocols.errors import MessageTooLargeError
-from specs.cloudlink import MAX_ALARMS, AlarmReport, ReportedAlarm, TelemetryBatch
+from specs.cloudlink import MAX_ALARMS, MAX_NAME_BYTES, AlarmReport, ReportedAlarm, TelemetryBatch
 
 MAX_TELEMETRY_BYTES: Final = 60_000
 """A message with its batch around it fits a map (MP-8) with room to spare."""
@@ -70,6 +70,12 @@ class Gathering:
     async def _keep_alarms(self, batch: Sequence[ReportedAlarm]) -> None:
         await self._outbox.put(ParcelKind.ALARM, partial(_encode_alarms, tuple(batch)), len(batch))
         self._on_kept(ParcelKind.ALARM)
+
+
+def line_of(text: str) -> str:
+    """Return a text as one printable line of at most ``MAX_NAME_BYTES`` bytes."""
+    printable = "".join(each if each.isprintable() else "?" for each in text)
+    return printable.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
 
 
 def _drone_of(measured: Measured) -> bytes:

@@ -29,9 +29,9 @@ from nodes.uplink.client import CloudClient
 from nodes.uplink.deliveries import Delivery
 from nodes.uplink.downlink import DownlinkTaker, MessageHandler
 from nodes.uplink.enrolling import Connect, connect_https
-from nodes.uplink.errors import CloudBusyError, CloudRefusedError
+from nodes.uplink.errors import CloudBusyError, CloudDeniedError, CloudRefusedError
 from nodes.uplink.events import UplinkEvents
-from nodes.uplink.gathering import Gathering
+from nodes.uplink.gathering import Gathering, line_of
 from nodes.uplink.hop import CloudHop
 from nodes.uplink.outbox import Outbox, ParcelKind
 from nodes.uplink.states import Step, UplinkState, after
@@ -43,6 +43,7 @@ from specs.cloudlink import DownlinkMessage, ReportedAlarm
 
 _log: Final = logging.getLogger(__name__)
 _REFUSALS: Final = (TlsError, PolicyError, CertificateRefusedError, ClockError, EnrolmentNeededError)
+_NOT_RENEWED: Final = (CloudBusyError, CloudDeniedError, CloudRefusedError, CertificateRefusedError, StorageError)
 _GOODBYE_S: Final = 2.0
 
 
@@ -181,9 +182,12 @@ class Uplink(Service):
         self._gathering.add_telemetry(message, self._now_ms() if time_ms is None else time_ms, drone)
 
     def alarm(self, kind: str, detail: str = "", *, source: bytes = b"", time_ms: int | None = None) -> None:
-        """Take an alarm for the cloud, without waiting; UsageError if it is no line of printable text."""
+        """Take an alarm for the cloud, without waiting; UsageError for a kind that is no short printable text.
+
+        ``detail`` is cut to what fits, and what cannot be printed is replaced: an alarm must not fail for its words.
+        """
         when = self._now_ms() if time_ms is None else time_ms
-        self._gathering.add_alarm(ReportedAlarm(when, kind, detail, source))
+        self._gathering.add_alarm(ReportedAlarm(when, kind, line_of(detail), source))
 
     async def flush(self) -> None:
         """Return when everything that was taken is durable here; StorageError."""
@@ -303,7 +307,7 @@ class Uplink(Service):
                 try:
                     issued = await client.renew(await self._credentials.request_renewal())
                     await self._credentials.renewed(issued.certificate)
-                except (CloudBusyError, CloudRefusedError, CertificateRefusedError, StorageError) as error:
+                except _NOT_RENEWED as error:
                     _log.warning("the certificate could not be renewed: %s", error)  # the old one is good for a while
                 else:
                     return

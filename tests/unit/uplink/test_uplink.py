@@ -143,8 +143,30 @@ async def test_what_the_cloud_would_refuse_is_refused_here() -> None:
                 uplink.telemetry(wrong)
         with pytest.raises(UsageError):
             uplink.telemetry(message(1), drone=b"short")
-        with pytest.raises(UsageError):
-            uplink.alarm("two\nlines")
+        for kind in ("", "two\nlines", "x" * 65):
+            with pytest.raises(UsageError):
+                uplink.alarm(kind)
+
+
+@virtual
+async def test_an_alarm_does_not_fail_for_its_words() -> None:
+    scene = Scene()
+    async with scene.uplink() as uplink:
+        uplink.alarm("odd", "two\nlines " + "\N{GREEK SMALL LETTER ALPHA}" * 200)
+        await until(lambda: bool(scene.cloud.alarms))
+        assert scene.cloud.alarms[0].detail == "two?lines " + "\N{GREEK SMALL LETTER ALPHA}" * 95
+
+
+@virtual
+async def test_what_is_denied_is_kept() -> None:
+    scene = Scene()
+    scene.cloud.status_of[RouteId.TELEMETRY] = 403
+    async with scene.uplink() as uplink:
+        uplink.telemetry(message(1))
+        await until(lambda: uplink.state is UplinkState.REFUSED)
+        del scene.cloud.status_of[RouteId.TELEMETRY]
+        await until(lambda: scene.cloud.messages == [message(1)])
+        assert scene.refused == []
 
 
 @virtual
