@@ -50,7 +50,7 @@ class CertificateAuthority:
     def make(cls, key: CertificateKey, now: float, entropy: Entropy) -> Self:
         """Make an authority (KL-24); ClockError."""
         name = _name(f"Aerolink authority {device_id_of_key(key.public)[:8]}")
-        builder = _builder(name, name, key.public, now, int(now) + CA_LIFETIME_S, entropy)
+        builder = _builder(name, name, key.public, now, int(sound(now)) + CA_LIFETIME_S, entropy)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(_key_usage(issues=True), critical=True)
         return cls(key, _signed(_linked(builder, key.public, key.public), key))

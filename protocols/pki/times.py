@@ -12,7 +12,7 @@ _MAX_UNIX_S: Final = 4_102_444_800
 
 def time_text(unix_s: float) -> str:
     """Return a time as people read it: ``2026-07-01 12:00 UTC``."""
-    return f"{utc(int(min(max(unix_s, 0), _MAX_UNIX_S))):%Y-%m-%d %H:%M} UTC"
+    return f"{utc(int(min(max(0, unix_s), _MAX_UNIX_S))):%Y-%m-%d %H:%M} UTC"
 
 
 def sound(now: float) -> float:
