@@ -27,8 +27,6 @@ from nodes.stores.spoolrules import (
 from protocols.errors import PeerError, StorageError, UsageError
 
 _HASH_BYTES: Final = 1_048_576
-_STEP_BYTES: Final = 1_048_576
-"""A log in the making reserves its room in such steps."""
 
 
 class SpoolWriter:
@@ -152,9 +150,8 @@ class Spool:
             return
         if writer.sha256 is not None:
             raise UsageError(f"the log has more than the {writer.reserved_bytes} bytes that were announced")
-        step = -(-missing // _STEP_BYTES) * _STEP_BYTES
-        self._make_room(step, None)
-        writer.reserved_bytes += step
+        self._make_room(missing, None)
+        writer.reserved_bytes += missing
 
     def finish(self, writer: SpoolWriter) -> LogEntry:
         """Return when the whole log is durable; DamagedLogError, MalformedError, and then nothing of it stays.

@@ -180,7 +180,7 @@ def make_file(old: str) -> str:
         "kind": "sealed-log",
         "program": "python -m tests.tools.write_sealed_vectors",
         "licence": "0BSD",
-        "encoding": "byte strings are lower-case hex; content is SHAKE-256 of 'Aerolink sealed log vectors: ' and label",
+        "encoding": "byte strings are lower-case hex; content: SHAKE-256 of 'Aerolink sealed log vectors: ' and label",
     }
     return json.dumps({"header": header, "keys": KEYS, "vectors": vectors, "failures": failures}, indent=1) + "\n"
 
