@@ -15,9 +15,12 @@ import specs.relay
 from protocols import airlink, codec
 from protocols.crypto.fingerprint import fingerprint_text, key_id_of, match_fingerprint, parse_fingerprint
 from protocols.errors import CodeFormatError, MalformedError, UsageError
+from protocols.groundlink import GROUNDLINK
 from protocols.guards.cookie import mac1_key
 from protocols.maps import Refusal, pack_map, pack_value, unpack_map_untrusted, unpack_value_untrusted
+from protocols.messages import MessageTable
 from protocols.pairing import LinkingCode
+from protocols.remotelink import REMOTE_CLOUD, REMOTE_MOBILE
 from specs.airlink import MESSAGES
 from specs.airlink.numbers import Direction
 from specs.registry import ChannelId
@@ -179,6 +182,46 @@ def test_airlink_failure(vector: Vector) -> None:
         airlink.decode_untrusted(ChannelId(vector["channel"]), data, way)
     if vector["expect"] == "wrong way":
         airlink.decode_untrusted(ChannelId(vector["channel"]), data)
+
+
+# --- the other links ----------------------------------------------------------------------------
+
+LINKS: dict[str, MessageTable[Any]] = {
+    "groundlink": GROUNDLINK,
+    "remote mobile": REMOTE_MOBILE,
+    "remote cloud": REMOTE_CLOUD,
+}
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_every_message_of_a_link_has_a_vector(link: str) -> None:
+    wanted = {row.format.type.__name__ for row in LINKS[link].rows.values()}
+    found = {vector["message"] for vector in everything()["link-message"] if vector["link"] == link}
+    assert found == wanted
+
+
+@pytest.mark.parametrize("vector", each("link-message"))
+def test_link_message(vector: Vector) -> None:
+    """GL-1."""
+    table, (data,) = LINKS[vector["link"]], hexes(vector, "bytes")
+    message = table.decode_untrusted(ChannelId(vector["channel"]), data)
+    for way in directions(vector):
+        assert table.decode_untrusted(ChannelId(vector["channel"]), data, way) == message
+    assert type(message).__name__ == vector["message"]
+    assert plain(message) == vector["fields"]
+    assert message == valued(type(message), vector["fields"])
+    assert table.encode(message) == data
+    assert [way for way in Direction if way in table.row(message).direction] == directions(vector)
+
+
+@pytest.mark.parametrize("vector", each("link-message-failure"))
+def test_link_message_failure(vector: Vector) -> None:
+    """GL-1, GL-2, GL-10."""
+    table, (data,), (way,) = LINKS[vector["link"]], hexes(vector, "bytes"), directions(vector)
+    with pytest.raises(MalformedError):
+        table.decode_untrusted(ChannelId(vector["channel"]), data, way)
+    if vector["expect"] == "wrong way":
+        table.decode_untrusted(ChannelId(vector["channel"]), data)
 
 
 # --- maps ---------------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ KEYS: Final[dict[str, frozenset[str]]] = {
     "frame-failure": _words("name frame expect"),
     "airlink": _words("name message channel direction fields bytes"),
     "airlink-failure": _words("name channel direction bytes expect"),
+    "link-message": _words("name link message channel direction fields bytes"),
+    "link-message-failure": _words("name link channel direction bytes expect"),
     "map": _words("name value bytes"),
     "map-failure": _words("name bytes expect"),
 }
@@ -91,6 +93,9 @@ EXPECTS: Final[dict[str, frozenset[str]]] = {
     "frame-failure": _texts("empty, unknown type, not here, malformed, no such channel, wrong class, violation"),
     "airlink-failure": _texts(
         "wrong channel, wrong way, length, out of range, unknown value, reserved bits, map, unknown number, mavlink"
+    ),
+    "link-message-failure": _texts(
+        "wrong channel, wrong way, length, out of range, unknown value, reserved bits, unknown number"
     ),
     "map-failure": _texts(
         "truncated, trailing, extension, never used, text, key type, key order, not finite, not canonical, too large, "

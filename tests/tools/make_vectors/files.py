@@ -4,7 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.tools.make_vectors import airlink, codes, cookies, failures, formats, frames, handshakes, maps, traffic
+from tests.tools.make_vectors import (
+    airlink,
+    codes,
+    cookies,
+    failures,
+    formats,
+    frames,
+    handshakes,
+    links,
+    maps,
+    traffic,
+)
 from tests.tools.make_vectors.base import Json, write
 
 FOLDER: Final = Path(__file__).parents[3] / "specs" / "vectors"
@@ -30,6 +41,8 @@ FILES: Final[dict[str, tuple[str, Callable[[], list[Json]]]]] = {
     "frame-failure": ("inner frames that end the link although they are authentic", frames.failures),
     "airlink": ("airlink messages, bytes and fields", airlink.vectors),
     "airlink-failure": ("airlink messages that are refused", airlink.failures),
+    "link-message": ("messages of the groundlink and of the links end to end, bytes and fields", links.vectors),
+    "link-message-failure": ("messages that are refused on these links", links.failures),
     "map": ("maps in their one encoding", maps.vectors),
     "map-failure": ("bytes that are no map", maps.failures),
 }
