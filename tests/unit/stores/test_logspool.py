@@ -500,3 +500,41 @@ async def test_strange_names_are_left_alone(folder: Path) -> None:
 async def test_malformed_is_the_error_of_a_log_that_is_none(folder: Path) -> None:
     with LogSpool.open(folder, LIMITS) as store, pytest.raises(MalformedError):
         await put(store, b"\0" * SIZE)
+
+
+def remove(folder: Path, ending: str) -> None:
+    """Behind the store's back."""
+    for path in folder.glob(f"*{ending}"):
+        path.unlink()
+
+
+async def test_a_log_that_is_removed_behind_the_stores_back_is_one_line(folder: Path) -> None:
+    with LogSpool.open(folder, LIMITS) as store:
+        entry = await put(store, log("one"))
+        remove(folder, ".log")
+        with pytest.raises(StorageError, match=r"\.log cannot be read: No such file"):
+            async with store.content(entry.sha256):
+                pass
+
+
+async def test_a_part_that_cannot_be_read_is_not_on_its_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = log("one")
+
+    def fail(*_: object, **__: object) -> object:
+        raise OSError(errno.EIO, "")
+
+    with LogSpool.open(folder, LIMITS) as store:
+        await put_part(store, data, 50)
+        with monkeypatch.context() as patch:
+            patch.setattr("mmap.mmap", fail)
+            with pytest.raises(StorageError, match="cannot be read"):
+                await store.receive(sha(data), len(data))
+        assert (await put_rest(store, data)).stored
+
+
+async def put_rest(store: LogStore, data: bytes) -> LogEntry:
+    """Receive what is missing of a log."""
+    writer = await store.receive(sha(data), len(data))
+    assert writer.received_bytes == 50
+    await writer.write(data[50:])
+    return await writer.finish()
