@@ -77,7 +77,6 @@ def test_kl_35_64_a_changed_certificate_is_not_one_that_was_issued(der: bytes) -
 def test_kl_30_any_text(text: str) -> None:
     try:
         token = EnrolmentToken.parse(text)
-    except CodeFormatError as error:
-        assert "\n" not in str(error)
+    except CodeFormatError:
         return
     assert EnrolmentToken.parse(token.text()) == token
