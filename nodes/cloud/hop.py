@@ -12,9 +12,6 @@ from specs.registry import Role
 class CloudHop:
     """Lives as long as one downlink; the next one has a hop of its own."""
 
-    role: Final = Role.MOBILE
-    """Devices of the cloud are mobiles."""
-
     def __init__(self, device: str, send: Callable[[RelayMessage], None]) -> None:
         """``send`` takes a message that fits, without waiting."""
         self.device: Final = device
@@ -25,6 +22,11 @@ class CloudHop:
         """Given each message of the device, in order."""
         self._send = send
         self._is_up = True
+
+    @property
+    def role(self) -> Role:
+        """Devices of the cloud are mobiles."""
+        return Role.MOBILE
 
     @property
     def is_up(self) -> bool:

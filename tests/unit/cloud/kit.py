@@ -1,7 +1,7 @@
 """A cloud for tests: stores of both kinds, an authority that believes names, drones that seal flights."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,12 +140,12 @@ class CloudKit:
         *,
         device: str = ONE,
         certificate: str | None = None,
-        headers: dict[str, str] | None = None,
-        **parts: str | int,
+        headers: Mapping[str, str] | None = None,
+        parts: Mapping[str, str | int] | None = None,
     ) -> Response:
         """Ask as ``certificate`` (by default: ``device``) for a resource of ``device``; a status is an answer, too."""
         row = ROUTE_OF[route]
-        path = path_of(route, **({"device": device} if row.is_own else {}), **parts)
+        path = path_of(route, **({"device": device} if row.is_own else {}), **(parts or {}))
         shown = b"device " + (certificate or device).encode()
         return await self.request(Request(row.method, path, headers or {}, shown, Body.of(body)))
 
@@ -165,10 +165,12 @@ class CloudKit:
         self, upload: str, offset: int, data: bytes, *, sha256: str | None = None, device: str = ONE
     ) -> Response:
         headers = {CHUNK_HASH_HEADER: sha256 or hashlib.sha256(data).hexdigest()}
-        return await self.ask(RouteId.UPLOAD_CHUNK, data, headers=headers, upload=upload, offset=offset, device=device)
+        return await self.ask(
+            RouteId.UPLOAD_CHUNK, data, headers=headers, device=device, parts={"upload": upload, "offset": offset}
+        )
 
     async def finish(self, upload: str, device: str = ONE) -> Response:
-        return await self.ask(RouteId.UPLOAD_FINISH, upload=upload, device=device)
+        return await self.ask(RouteId.UPLOAD_FINISH, device=device, parts={"upload": upload})
 
     async def upload(
         self, data: bytes, kind: UploadKind = UploadKind.FILE, name: str = "file", device: str = ONE
