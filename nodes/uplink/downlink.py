@@ -45,12 +45,16 @@ class DownlinkTaker:
         self._silence_s = silence_s
         self._taken = Wakeup()
 
-    async def run(self, client: CloudClient, hop: CloudHop) -> None:
-        """Take what comes until the connection breaks: then the client's error passes through."""
+    async def run(self, client: CloudClient, hop: CloudHop, on_open: Callable[[], None]) -> None:
+        """Take what comes until the connection breaks: then the client's error passes through.
+
+        ``on_open`` is told when the cloud hears us: relay messages of a device without a downlink are lost (CL-41).
+        """
         backoff = self._new_backoff()
         while True:
             try:
                 async with client.downlink(self._outbox.state.downlink_taken) as downlink:
+                    on_open()
                     await self._take(downlink, hop, backoff)
             except (CloudBusyError, StorageError) as error:
                 _log.info("the downlink begins again: %s", error)

@@ -270,10 +270,18 @@ class Uplink(Service):
     async def _online(self, client: CloudClient, uploads: CloudClient, relays: CloudClient) -> AerolinkError | None:
         """Run the tasks of a connection; return why they ended."""
         hop = CloudHop(self._credentials.authority_id)
+        announced = False
+
+        def announce() -> None:
+            nonlocal announced
+            if not announced:
+                announced = True
+                self._events.on_hop(hop)
+
         tasks: list[Callable[[], Awaitable[None]]] = [
             partial(self._deliveries[ParcelKind.ALARM].run, client.alarms),
             partial(self._deliveries[ParcelKind.TELEMETRY].run, client.telemetry),
-            partial(self._taker.run, client, hop),
+            partial(self._taker.run, client, hop, announce),
             partial(self._taker.acknowledge, client),
             partial(hop.run, relays),
             partial(self._renew, client),
@@ -295,7 +303,6 @@ class Uplink(Service):
             async with trio.open_nursery() as nursery:
                 for task in tasks:
                     nursery.start_soon(guard, task, nursery.cancel_scope)
-                self._events.on_hop(hop)
         finally:
             hop.close()
         return ends[0]
