@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -21,11 +21,14 @@ from nodes.pki.authority import DeviceAuthority
 from nodes.ports import CloudSealing
 from nodes.relaying import RemoteInitiating
 from nodes.trust import Stores
-from protocols.errors import AerolinkError, ConfigError, FlowRefusedError, StorageError
+from protocols.errors import ConfigError, FlowRefusedError, StorageError
 from protocols.events import Alarm, AlarmKind
 from protocols.link.config import LinkConfig
+from protocols.link.peers import PeerRecord
+from protocols.pairing import LinkingCode
 from specs.registry import LinkType, Role
 
+T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 _SWEEP_S: Final = 3_600.0
 
@@ -159,10 +162,21 @@ class Cloud(RemoteInitiating):
 
         FlowRefusedError when none has; the errors of ``connect``.
         """
-        refusal: AerolinkError = FlowRefusedError("no device is here that could reach the drone")
+        return await self._through_any(lambda relay: self.connect_over(relay, drone_id))
+
+    async def pair_drone(self, code: LinkingCode, drone_id: bytes) -> PeerRecord:
+        """Pair with the drone that shows ``code`` through the first device that has it behind.
+
+        ``drone_id`` is what the relays know it by; that it is the drone, the code proves. FlowRefusedError when none
+        has it; the errors of ``pair``.
+        """
+        return await self._through_any(lambda relay: self.pair_over(relay, code, drone_id))
+
+    async def _through_any(self, go: Callable[[bytes], Awaitable[T]]) -> T:
+        refusal = FlowRefusedError("no device is here that could reach the drone")
         for device in self.devices_up:
             try:
-                return await self.connect_over(bytes.fromhex(device), drone_id)
+                return await go(bytes.fromhex(device))
             except FlowRefusedError as error:
                 refusal = error
         raise refusal

@@ -35,6 +35,8 @@ class DemoOptions:
     """How long to play; None takes the default of the speed."""
     port: int = 0
     """Where the drone listens on loopback; 0 lets the system choose."""
+    two: bool = False
+    """Only drone and remote controller, and what passes between them."""
     log_level: str = "warning"
     """Least severe messages that a child logs."""
 

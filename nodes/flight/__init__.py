@@ -1,6 +1,6 @@
 """Where flights come from and how they travel: the built-in model, recorded logs, the container, the pace."""
 
-from nodes.flight.container import decode_flight_untrusted, digest_flight, encode_flight
+from nodes.flight.container import decode_flight_untrusted, digest_flight, encode_flight, frame_bytes_of
 from nodes.flight.model import FlightModel
 from nodes.flight.pace import Speed, pace
 from nodes.flight.phases import Command, Phase
@@ -29,6 +29,7 @@ __all__ = [
     "decode_flight_untrusted",
     "digest_flight",
     "encode_flight",
+    "frame_bytes_of",
     "load_replay",
     "pace",
     "read_replay",

@@ -53,6 +53,11 @@ def decode_flight_untrusted(data: bytes) -> Iterator[FlightFrame]:
         yield FlightFrame(time_us / 1_000_000, data[start:end])
 
 
+def frame_bytes_of(size_bytes: int, messages: int) -> int:
+    """How many bytes of a good container are frames."""
+    return size_bytes - _HEAD.size - messages * _RECORD.size
+
+
 def digest_flight(data: bytes) -> FlightDigest:
     """What a delivered container holds. The bytes need not be trusted: raises MalformedError on damage."""
     digest = FlightDigest()

@@ -12,7 +12,15 @@ from typing import Final
 
 import trio
 
-from nodes.cloud.events import CloudEvent, DeviceSeen, DownlinkChanged, FlightStored, LogHeld, TelemetryReceived
+from nodes.cloud.events import (
+    CloudEvent,
+    DeviceSeen,
+    DownlinkChanged,
+    FlightStored,
+    LogHeld,
+    TelemetryReceived,
+    UploadProgressed,
+)
 from nodes.cloud.node import Cloud
 from nodes.config.endpoint import Endpoint
 from nodes.link import Link
@@ -50,6 +58,8 @@ class CloudStation(Station):
         super().__init__(cloud, say)
         self.on_flight: Callable[[FlightStored], None] = lambda _: None
         """Told of every flight that was verified, unsealed and stored."""
+        self.on_upload: Callable[[UploadProgressed], None] = lambda _: None
+        """Told of every step of an upload."""
         self.live_messages = 0
         """Telemetry that came since the start."""
         self._cloud = cloud
@@ -64,6 +74,10 @@ class CloudStation(Station):
         return await self._cloud.listen(self._setup.listen), await self._cloud.listen_for_enrolment(
             self._setup.enrolment
         )
+
+    async def new_token(self, name: str) -> str:
+        """Make a token with which one device may enrol; ``name`` is what people call it. A secret to carry."""
+        return (await self._cloud.stores.authority.make_token(self._clock(), name=name)).text()
 
     async def run(self) -> None:
         """Work for ever."""
@@ -151,6 +165,8 @@ class CloudStation(Station):
             self._stored.set()
             self._stored = trio.Event()
             self.on_flight(event)
+        elif isinstance(event, UploadProgressed):
+            self.on_upload(event)
         elif isinstance(event, DeviceSeen):
             self.tell(f"device {event.device[:8]} is here")
         elif isinstance(event, DownlinkChanged):

@@ -82,8 +82,8 @@ class DroneStation(Station):
         """Sealed flights on their way."""
         self.drone: Final = drone
         """The role."""
-        self.on_cloud_key: trio.Event = trio.Event()
-        """A cloud has given its key in this life of the station."""
+        self.alone = trio.Event()
+        """The last link has ended; another may come."""
         self.on_receipt: Callable[[LogReceipt], None] | None = None
         """Told when the cloud says that it has a flight."""
         self._setup = setup
@@ -94,6 +94,8 @@ class DroneStation(Station):
         self._recorder = Recorder(key_id, keys, self.desk, self.tell)
         self._drone_id = key_id
         self._seats: dict[Link, Seat] = {}
+        self._showing = trio.CancelScope()
+        self._shown = trio.Event()
         self._began_s = trio.current_time()
         self.deck.on_change = self._tell_change
 
@@ -105,15 +107,28 @@ class DroneStation(Station):
     async def run(self) -> None:
         """Work for ever."""
         async with trio.open_nursery() as nursery:
-            for task in (self.watch, self.deck.run, self._recorder.run):
+            for task in (self.watch, self.deck.run, self._recorder.run, self._show_all):
                 nursery.start_soon(task)
-            nursery.start_soon(self._craft.vehicle.play, self._pass_on)
-            if self._setup.films:
-                nursery.start_soon(self._craft.camera.film, self._show_picture)
-            nursery.start_soon(self._show)
-            nursery.start_soon(self._beat)
             async for link in self.drone.each_link():
                 nursery.start_soon(self._serve, link)
+
+    async def _show_all(self) -> None:
+        """Everything that flows down, until :meth:`stop_showing`."""
+        with self._showing:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._craft.vehicle.play, self._pass_on)
+                if self._setup.films:
+                    nursery.start_soon(self._craft.camera.film, self._show_picture)
+                nursery.start_soon(self._show)
+                nursery.start_soon(self._beat)
+        self._shown.set()
+
+    async def stop_showing(self) -> None:
+        """End telemetry, pictures and heartbeats for good, and let what is under way leave."""
+        self._showing.cancel()
+        await self._shown.wait()
+        for link in tuple(self._seats):
+            await link.flush()
 
     def record(self, flight: RecordedFlight) -> None:
         """Seal a flight, and hand it on towards the cloud."""
@@ -133,6 +148,8 @@ class DroneStation(Station):
         finally:
             del self._seats[link]
             self.deck.detach(seat)
+            if not self._seats:
+                self.alone.set()
 
     async def _find_owner(self) -> None:
         """AU-4: unless one is configured, the only remote controller that is paired."""
@@ -211,7 +228,6 @@ class DroneStation(Station):
         """Pin the cloud's key; the drone's own are the answer."""
         await self._keys.pin_cloud_key(CloudKey(cloud, keys.hpke_public))
         own = (await self._keys.signing_keys()).verifying(self._drone_id)
-        self.on_cloud_key.set()
         self._recorder.look()
         self.tell("seals its flights to the key of the cloud")
         return VerifyingKeys(own.ecdsa_public, own.mldsa_public)

@@ -63,9 +63,12 @@ async def serve_link(link: Link, serve: Callable[[Link], Awaitable[object]]) -> 
 
 async def until_down(serve: Callable[[Link], Awaitable[object]], link: Link) -> None:
     """Run something on a link, and wait for its end when that was noticed here first."""
+    noticed = False
     try:
         await serve(link)
-    except LinkClosedError:
+    except* LinkClosedError:  # of a task inside of it, too
+        noticed = True
+    if noticed:
         await trio.sleep_forever()
 
 

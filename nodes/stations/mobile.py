@@ -28,6 +28,7 @@ from nodes.uplink.outbox import Outbox, Parcel
 from nodes.uplink.states import UplinkState
 from nodes.uplink.uplink import Uplink
 from nodes.uplink.uploads import UploadEnd, UploadProgress
+from protocols.airlink import AIRLINK
 from protocols.errors import MalformedError
 from protocols.events import Alarm, AlarmKind, CommandReceived, StateReceived, StreamReceived
 from protocols.groundlink import GROUNDLINK
@@ -80,7 +81,7 @@ class MobileStation(Station):
         self.hands: Hands | None = None
         """The link to the drone, while there is one."""
         self.drone_id = setup.drone_id
-        """Whose telemetry it is; may be set when a drone was paired."""
+        """Whose telemetry it is."""
         self.uplink: Uplink | None = None
         """The way to the cloud, if there is one."""
         self._mobile = mobile
@@ -99,7 +100,9 @@ class MobileStation(Station):
                 nursery.start_soon(self.watch)
                 nursery.start_soon(self._report_alarms)
                 nursery.start_soon(Keeper(connect, self._serve_rc, self.tell, "rc-mobile").run)
-                nursery.start_soon(self._keep_drone)
+                if self.drone_id is not None:
+                    nursery.start_soon(self.keep_drone, self.drone_id)
+                await trio.sleep_forever()
 
     # --- remote controller ----------------------------------------------------------------------
 
@@ -122,7 +125,8 @@ class MobileStation(Station):
 
     def _take_untrusted(self, event: StateReceived | StreamReceived) -> None:
         data = self._passing.take_untrusted(event)
-        if data is not None and self.uplink is not None:
+        is_drones = int.from_bytes(event.data[:2], "big") in AIRLINK.rows  # CL-12
+        if data is not None and is_drones and self.uplink is not None:
             self.uplink.telemetry(data, drone=self.drone_id or b"")
 
     def _look(self, message: object) -> None:
@@ -142,13 +146,13 @@ class MobileStation(Station):
 
     # --- drone ----------------------------------------------------------------------------------
 
-    async def _keep_drone(self) -> None:
-        if self.drone_id is not None:
-            connect = partial(self._mobile.connect_over, self._setup.rc_id, self.drone_id)
-            await Keeper(connect, self.serve_drone, self.tell, "mobile-drone").run()
+    async def keep_drone(self, drone_id: bytes) -> None:
+        """Keep a link to the drone for ever; :meth:`run` does so if it was paired before."""
+        self.drone_id = drone_id
+        connect = partial(self._mobile.connect_over, self._setup.rc_id, drone_id)
+        await Keeper(connect, self._serve_drone, self.tell, "mobile-drone").run()
 
-    async def serve_drone(self, link: Link) -> None:
-        """Serve a link to the drone until it is down; :meth:`run` does so with those that it makes itself."""
+    async def _serve_drone(self, link: Link) -> None:
         hands = self.hands = Hands(link, REMOTE_MOBILE, next(iter(self._mobile.relays.own)), self.tell)
         try:
             await self.serve(link, "mobile-drone", RELAY, self._take_from_drone, partial(_use, self.fly, hands))

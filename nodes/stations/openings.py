@@ -46,6 +46,16 @@ class Kept:
         return Stores(self.state.keys, self.state.peers, self.state.counters)
 
 
+@dataclass(frozen=True, slots=True)
+class CloudKept:
+    """What a cloud keeps."""
+
+    state: StateDir
+    """Keys, peers, counters, keys of logs."""
+    stores: CloudStores
+    """All of it, as the role wants it."""
+
+
 @asynccontextmanager
 async def open_state(folder: Path, *, create: bool = False) -> AsyncGenerator[StateDir]:
     """Open a state folder; ConfigError, StorageError."""
@@ -86,7 +96,7 @@ async def open_way(folder: Path, clock: Callable[[], float] = time.time) -> Asyn
 @asynccontextmanager
 async def open_cloud(
     folder: Path, hosts: tuple[str, ...], clock: Callable[[], float] = time.time, *, create: bool = False
-) -> AsyncGenerator[CloudStores]:
+) -> AsyncGenerator[CloudKept]:
     """Open what a cloud keeps; the authority is made at the first start. ConfigError, StorageError."""
     async with open_state(folder, create=create) as state:
         authority = await DeviceAuthority.open(folder / PKI, hosts, clock())
@@ -95,7 +105,7 @@ async def open_cloud(
             try:
                 blobs = await FileBlobs.open(folder / BLOBS)
                 links = Stores(state.keys, state.peers, state.counters)
-                yield CloudStores(links, authority, records, blobs, state.cloud_sealing)
+                yield CloudKept(state, CloudStores(links, authority, records, blobs, state.cloud_sealing))
             finally:
                 with trio.CancelScope(shield=True):
                     await records.aclose()

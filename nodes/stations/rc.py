@@ -62,6 +62,11 @@ class RcStation(Station):
         self._setup = setup
         self._passing = Passing(AIRLINK, self._look)
 
+    @property
+    def malformed(self) -> int:
+        """Messages of the drone that said nothing."""
+        return self._passing.malformed
+
     async def run(self) -> None:
         """Work for ever; mobiles must find the port open already (:meth:`listen`)."""
         setup = self._setup
