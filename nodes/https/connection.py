@@ -5,7 +5,7 @@ from typing import Final
 
 import trio
 
-from nodes.errors import root_cause
+from nodes.errors import root_cause, told
 from nodes.https.body import Body
 from nodes.https.errors import HttpError, TlsError
 from nodes.https.house import House
@@ -143,7 +143,8 @@ class Connection:
                 _log.info("%s: %s: %s", self._peer, status, error)
                 return status
         self._house.counters.crashed += 1
-        _log.error("the handler of a %s request has failed", request.method, exc_info=error)
+        _log.error("the handler of a %s request has failed: %s", request.method, told(error))
+        _log.debug("the handler failed", exc_info=error)
         return 500
 
     async def _last_answer(self, response: Response) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from nodes.config.endpoint import Endpoint
+from nodes.errors import told
 from nodes.https.connection import Connection
 from nodes.https.house import House
 from nodes.https.limits import HttpLimits
@@ -74,9 +75,10 @@ class HttpsServer(Service):
             with scope:
                 context = self._context if isinstance(self._context, ssl.SSLContext) else self._context()
                 await Connection(self._house, TlsStream(transport, context), peer, seat).run()
-        except Exception:  # noqa: BLE001  # one connection must not end the others
+        except Exception as error:  # noqa: BLE001  # one connection must not end the others
             self.counters.crashed += 1
-            _log.exception("a connection has failed")
+            _log.error("a connection has failed: %s", told(error))
+            _log.debug("a connection failed", exc_info=error)
         finally:
             self._table.remove(seat)
             await trio.aclose_forcefully(transport)

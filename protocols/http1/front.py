@@ -74,7 +74,8 @@ class RequestFront:
     def end_untrusted(self) -> None:
         """The stream has ended, and all slices are out; RefusedError if that is in the middle of a message."""
         if self._refusal is None and (self._head or len(self._lines) or self._body_left):
-            self._refusal = refused(Why.TRUNCATED)
+            between = not self._head and not self._body_left
+            self._refusal = refused(Why.DATA_AFTER_CLOSE if self._closing and between else Why.TRUNCATED)
         if self._refusal is not None:
             raise self._refusal
 
