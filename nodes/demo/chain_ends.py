@@ -215,8 +215,7 @@ class RcChainEnd(ChainEnd):
             self.carry("drone", "finish", "yes")
             await self.carried("over")
             nursery.cancel_scope.cancel()
-        for other in ("mobile", "cloud"):
-            self.carry(other, "finish", "yes")
+        self.carry("mobile", "finish", "yes")
         self._done.set()
         await trio.sleep_forever()
 
@@ -262,6 +261,7 @@ class MobileChainEnd(ChainEnd):
                     if station.uplink is not None:
                         await station.uplink.flush()
                     nursery.cancel_scope.cancel()
+        self.carry("cloud", "finish", "yes")
         counts = [sum(hands.requests for hands in self._hands), sum(hands.answers for hands in self._hands)]
         self.say(Finished(self.name, {}, 0, 0, 0, *counts))
 

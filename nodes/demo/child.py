@@ -1,25 +1,25 @@
-"""One end of a demo as a process: ``python -m nodes.demo.child drone|rc FOLDER``, started by ``processes``.
+"""One node of a demo as a process: ``python -m nodes.demo.child NAME FOLDER``, started by ``processes``.
 
-It reads its options from stdin as one line of JSON (the rc a second one, with the linking code, when the drone
-shows it), writes its notes to stdout, and ends when stdin does: a parent that dies takes its children along.
+It reads its options from stdin as one line of JSON, and on further lines what is carried to it; it writes its notes to
+stdout, and ends when stdin does: a parent that dies takes its children along.
 """
 
 import contextlib
 import logging
 import sys
-from functools import partial
 from pathlib import Path
 
 import trio
 
 from nodes import logs
+from nodes.demo.casts import CHAIN
 from nodes.demo.drone_end import DroneEnd
 from nodes.demo.lines import LineReader
+from nodes.demo.mailbox import Mailbox
 from nodes.demo.options import DemoOptions
 from nodes.demo.rc_end import RcEnd
 from nodes.errors import root_cause, told
-from nodes.stations.notes import Failed, Note, Ready, from_line, to_line
-from protocols.errors import MalformedError
+from nodes.stations.notes import Carry, Failed, Note, Ready, from_line, to_line
 
 _log = logging.getLogger(__name__)
 
@@ -48,28 +48,29 @@ async def _run(name: str, folder: Path) -> None:
         return
     options = DemoOptions.from_json(first)
     logs.set_up(options.log_level, sys.stderr, rich=False)
+    mailbox = Mailbox()
+    give, take = trio.open_memory_channel[Ready](1)
     async with trio.open_nursery() as nursery:
-        if name == "drone":
-            nursery.start_soon(_end_with, lines, nursery.cancel_scope)
+        nursery.start_soon(_hear, lines, mailbox, give, nursery.cancel_scope)
+        if not options.two:
+            await CHAIN[name](options, folder, _say, mailbox).run()
+        elif name == "drone":
             await DroneEnd(options, folder, _say).run()
         else:
-            get_ready = partial(_get_ready, lines, nursery)
-            await RcEnd(options, folder, _say, get_ready).run()
+            await RcEnd(options, folder, _say, take.receive).run()
         nursery.cancel_scope.cancel()
 
 
-async def _get_ready(lines: LineReader, nursery: trio.Nursery) -> Ready:
-    line = await lines.next_line()
-    note = None if line is None else from_line(line)
-    if not isinstance(note, Ready):
-        raise MalformedError("the drone has shown no linking code")
-    nursery.start_soon(_end_with, lines, nursery.cancel_scope)
-    return note
-
-
-async def _end_with(lines: LineReader, scope: trio.CancelScope) -> None:
-    while await lines.next_line() is not None:
-        pass
+async def _hear(
+    lines: LineReader, mailbox: Mailbox, give: "trio.MemorySendChannel[Ready]", scope: trio.CancelScope
+) -> None:
+    """Take what is carried here, until the parent has gone."""
+    while (line := await lines.next_line()) is not None:
+        note: Note = from_line(line)
+        if isinstance(note, Carry):
+            mailbox.put(note)
+        elif isinstance(note, Ready):
+            give.send_nowait(note)
     scope.cancel()
 
 

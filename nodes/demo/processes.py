@@ -1,8 +1,8 @@
-"""Each end of a demo in a process of its own: this one starts them, carries the linking code, and listens.
+"""Each node of a demo in a process of its own: this one starts them, carries the linking code, and listens.
 
-A child is given everything over its stdin, the linking code too: command lines and environments are there for
+A child is given everything over its stdin, linking codes too: command lines and environments are there for
 everybody on the machine to read. It is in a session of its own, so that Ctrl-C in a terminal reaches this process
-alone, which then ends both.
+alone, which then ends all.
 """
 
 import subprocess
@@ -13,21 +13,35 @@ from typing import Final
 
 import trio
 
+from nodes.demo.casts import CHAIN
 from nodes.demo.lines import LineReader
 from nodes.demo.options import DemoOptions
 from nodes.errors import ChildLostError, LinkClosedError, error_named
-from nodes.stations.notes import Failed, Finished, Note, Ready, Say, from_line, to_line
+from nodes.stations.notes import Carry, Failed, Finished, Note, Ready, Say, from_line, to_line
 
+_MAX_CARRIED: Final = 64
+"""What is carried to one child, at most."""
 _CAUSE_S: Final = 1.0
 """When one end lost the link, the other may be about to say why."""
 
 
 async def run_processes(options: DemoOptions, folder: Path, say: Say) -> None:
     """Run a whole demo; what a child could not do is raised here as its own error."""
-    give, take = trio.open_memory_channel[Ready](1)
+    names = ("drone", "rc") if options.two else tuple(CHAIN)
+    children: dict[str, _Child] = {}
+
+    def hear(note: Note) -> None:
+        if isinstance(note, Ready):
+            children["rc"].tell(note)
+        elif isinstance(note, Carry):
+            children[note.to].tell(note)
+        else:
+            say(note)
+
+    children |= {name: _Child(name, options, folder, hear) for name in names}
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_Child("drone", options, folder, say).run, give, None)
-        nursery.start_soon(_Child("rc", options, folder, say).run, None, take)
+        for child in children.values():
+            nursery.start_soon(child.run)
 
 
 class _Child:
@@ -37,10 +51,13 @@ class _Child:
         self._command = [sys.executable, "-P", "-m", "nodes.demo.child", name, str(folder / name)]
         self._say = say
         self._finished = False
+        self._give, self._take = trio.open_memory_channel[Note](_MAX_CARRIED)
 
-    async def run(
-        self, give: "trio.MemorySendChannel[Ready] | None", take: "trio.MemoryReceiveChannel[Ready] | None"
-    ) -> None:
+    def tell(self, note: Note) -> None:
+        """Hand something to the child that is for it alone."""
+        self._give.send_nowait(note)
+
+    async def run(self) -> None:
         """Run the child to its end; cancelled, it is terminated and waited for."""
         async with trio.open_nursery() as nursery:
             start = partial(
@@ -54,29 +71,25 @@ class _Child:
             process = await nursery.start(start)
             assert process.stdin is not None  # noqa: S101  # both are pipes
             assert process.stdout is not None  # noqa: S101
-            nursery.start_soon(self._tell, process.stdin, take)
-            await self._listen(LineReader(process.stdout), give)
+            nursery.start_soon(self._write, process.stdin)
+            await self._listen(LineReader(process.stdout))
             code = await process.wait()
             nursery.cancel_scope.cancel()
         if not self._finished or code:
             raise ChildLostError(f"the process of the {self._name} ended early ({_ending(code)})")
 
-    async def _tell(self, stdin: trio.abc.SendStream, take: "trio.MemoryReceiveChannel[Ready] | None") -> None:
-        """Hand over options and, to the rc, the linking code; a child that is gone shows on its stdout."""
+    async def _write(self, stdin: trio.abc.SendStream) -> None:
+        """Hand over options and what is carried; a child that is gone shows on its stdout."""
         try:
             await stdin.send_all(f"{self._options.to_json()}\n".encode())
-            if take is not None:
-                await stdin.send_all(f"{to_line(await take.receive())}\n".encode())
+            async for note in self._take:
+                await stdin.send_all(f"{to_line(note)}\n".encode())
         except trio.BrokenResourceError:
             return
 
-    async def _listen(self, lines: LineReader, give: "trio.MemorySendChannel[Ready] | None") -> None:
+    async def _listen(self, lines: LineReader) -> None:
         while (line := await lines.next_line()) is not None:
             note: Note = from_line(line)
-            if isinstance(note, Ready):
-                if give is not None:
-                    give.send_nowait(note)
-                continue
             if isinstance(note, Failed):
                 error = error_named(note.kind, note.message)
                 if isinstance(error, LinkClosedError):
