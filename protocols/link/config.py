@@ -99,8 +99,6 @@ class LinkConfig:
             raise UsageError("keepalive_s is above 0 and below dead_after_s")
         if self.probe_limit_bytes > MAX_PROBED_DATAGRAM_BYTES:
             raise UsageError(f"probe_max_bytes is at most {MAX_PROBED_DATAGRAM_BYTES}")
-        if self.link_type not in LINK_ROLES:
-            raise UsageError(f"no channels are defined for {self.link_type.name}")
 
     @property
     def probe_limit_bytes(self) -> int:

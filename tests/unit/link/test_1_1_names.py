@@ -99,7 +99,7 @@ def test_lk_5_key_ids(dh: str, size: int) -> None:
 
 
 def test_one_machine_serves_every_suite() -> None:
-    """A listener with all suites takes clients of each, and the link type's roles are fixed."""
+    """A listener with all suites takes clients of each."""
     settings = LinkConfig(suites=tuple(SUITES.values()))
     drone = Device(Role.DRONE, "all")
     listener = make_listener(drone, settings)
@@ -111,7 +111,13 @@ def test_one_machine_serves_every_suite() -> None:
         connect(scene)
         talk(scene)
     assert len(list(listener.machine.connections())) == 4
-    assert settings.roles == (Role.RC, Role.DRONE)
-    with pytest.raises(UsageError):
-        LinkConfig(link_type=LinkType.GROUNDLINK)
     assert listener.address == DRONE
+
+
+def test_the_roles_of_each_link_type_are_fixed() -> None:
+    assert {kind: LinkConfig(link_type=kind).roles for kind in LinkType} == {
+        LinkType.AIRLINK: (Role.RC, Role.DRONE),
+        LinkType.GROUNDLINK: (Role.MOBILE, Role.RC),
+        LinkType.REMOTE_MOBILE: (Role.MOBILE, Role.DRONE),
+        LinkType.REMOTE_CLOUD: (Role.CLOUD, Role.DRONE),
+    }
