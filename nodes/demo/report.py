@@ -1,4 +1,4 @@
-"""What the notes of a demo add up to: the summary, and whether all is well.
+"""What the notes of a pair add up to (`--two`): the summary, and whether all is well.
 
 ``by_class`` counts messages per class of service: ``sent`` is what both ends sent, ``received`` what both ends
 received, each by the end's own counters (``bulk``: chunks; a reliable message counts once, however often it was
@@ -6,12 +6,9 @@ repeated). ``control`` and ``state`` may receive fewer than were sent: the newes
 """
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from nodes.demo.options import DemoOptions
-from nodes.stations.notes import CLASSES, Alarmed, Delivered, Finished, Flight, LinkIsUp, Note
-
-LINK_NAME: Final = "drone-rc"
+from nodes.stations.notes import AIRLINK_NAME, CLASSES, Alarmed, Delivered, Finished, Flight, LinkIsUp, Note
 
 
 @dataclass(slots=True)
@@ -54,7 +51,7 @@ class Report:
             found.append("an end did not finish")
         if self.flight is None or self.delivered is None:
             found.append("the flight was not delivered")
-        elif _identity(self.flight) != _identity(self.delivered):
+        elif identity(self.flight) != identity(self.delivered):
             found.append("the flight that arrived is not the one that was sent")
         for end in self.ends.values():
             if end.frames_corrupt:
@@ -86,22 +83,22 @@ class Report:
             "links": [self._link()] if "rc" in self.links else [],
             "flight": None
             if flight is None
-            else _plain(flight, "source", "messages", "bytes", "sha256", "skipped_bytes"),
+            else as_plain(flight, "source", "messages", "bytes", "sha256", "skipped_bytes"),
             "delivered": None
             if delivered is None
             else {
                 "node": "rc",
-                **_plain(delivered, "messages", "bytes", "sha256"),
+                **as_plain(delivered, "messages", "bytes", "sha256"),
                 "seconds": round(delivered.seconds, 6),
             },
             "video": self._video(),
-            "alarms": [_plain(alarm, "node", "kind", "text") for alarm in self.alarms],
+            "alarms": [as_plain(alarm, "node", "kind", "text") for alarm in self.alarms],
         }
 
     def _link(self) -> dict[str, object]:
         up = self.links["rc"]
         return {
-            "name": LINK_NAME,
+            "name": AIRLINK_NAME,
             "carrier": self.options.carrier,
             "suite": up.suite,
             "handshake_ms": round(up.handshake_ms, 3),
@@ -118,9 +115,11 @@ class Report:
         }
 
 
-def _identity(flight: Flight | Delivered) -> tuple[int, int, str]:
+def identity(flight: Flight | Delivered) -> tuple[int, int, str]:
+    """Return what two descriptions of one flight have in common."""
     return flight.messages, flight.bytes, flight.sha256
 
 
-def _plain(note: Note, *names: str) -> dict[str, object]:
+def as_plain(note: Note, *names: str) -> dict[str, object]:
+    """Return some fields of a note."""
     return {name: getattr(note, name) for name in names}

@@ -1,8 +1,9 @@
-"""A whole demo: a folder for both ends' files, the two ends, the report."""
+"""A whole demo: a folder for the files of its nodes, the nodes, the report."""
 
 import tempfile
 from pathlib import Path
 
+from nodes.demo.chain_report import ChainReport
 from nodes.demo.inside import run_inside
 from nodes.demo.options import DemoOptions
 from nodes.demo.processes import run_processes
@@ -11,9 +12,9 @@ from nodes.stations.notes import Note, Say
 from protocols.errors import StorageError
 
 
-async def run_demo(options: DemoOptions, watch: Say, *, processes: bool = False) -> Report:
+async def run_demo(options: DemoOptions, watch: Say, *, processes: bool = False) -> Report | ChainReport:
     """Run a demo and return its report; ``watch`` is told everything meanwhile. Errors are those of the nodes."""
-    report = Report(options)
+    report = Report(options) if options.two else ChainReport(options)
 
     def say(note: Note) -> None:
         report.take(note)

@@ -6,15 +6,17 @@ from rich.table import Table
 from rich.text import Text
 
 from nodes.config.reader import one_line
+from nodes.demo.chain_report import LINKS, ChainReport
 from nodes.demo.report import Report
+from nodes.stations.notes import Delivered
 
 
-def summary(report: Report, *, decorated: bool) -> RenderableType:
+def summary(report: Report | ChainReport, *, decorated: bool) -> RenderableType:
     """Return what was shown, as a table; ``decorated`` draws its box."""
     table = Table(box=ROUNDED if decorated else None, show_header=False, pad_edge=decorated)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, text in _rows(report):
+    for name, text in _rows(report) if isinstance(report, Report) else _chain_rows(report):
         table.add_row(name, Text(one_line(text)))
     return Group(table, *(Text(one_line(f"not ok: {line}"), "bold red") for line in report.problems))
 
@@ -30,12 +32,24 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         rows += [
             (name, f"{row['sent']:,} sent, {row['received']:,} received") for name, row in report.by_class().items()
         ]
-    return rows + _flight_rows(report)
+    return rows + _flight_rows(report, report.delivered)
 
 
-def _flight_rows(report: Report) -> list[tuple[str, str]]:
+def _chain_rows(report: ChainReport) -> list[tuple[str, str]]:
+    rows = [("demo", "ok" if report.ok else "NOT OK")]
+    for name, up in sorted(report.links.items(), key=lambda item: list(LINKS).index(item[0])):
+        rows.append((name, f"{up.suite} over {up.carrier.upper()}, handshake {up.handshake_ms:.1f} ms"))
+    rows += [
+        ("authority", f"{each.right} from {each.before} to {each.after} at {each.at_s:.1f} s")
+        for each in report.hand_overs
+    ]
+    rows.append(("live", f"{_plural(report.live, 'message')} of telemetry at the cloud"))
+    return rows + _flight_rows(report, report.delivered[-1] if report.delivered else None)
+
+
+def _flight_rows(report: Report | ChainReport, delivered: Delivered | None) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
-    flight, delivered = report.flight, report.delivered
+    flight = report.flight
     if flight is not None:
         skipped = f", {flight.skipped_bytes:,} bytes of the log skipped" if flight.skipped_bytes else ""
         rows.append(("flight", f"{flight.source}: {flight.messages:,} messages, {flight.bytes:,} bytes{skipped}"))

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from nodes.config.reader import one_line
+from nodes.demo.chain_report import ChainReport
 from nodes.demo.options import DemoOptions
 from nodes.demo.panel import Panel, sentence
 from nodes.demo.report import Report
@@ -30,7 +31,7 @@ class View(AbstractContextManager["View"]):
     def take(self, note: Note) -> None:
         """Show a note."""
 
-    def conclude(self, report: Report) -> None:
+    def conclude(self, report: Report | ChainReport) -> None:
         """Show the summary."""
 
 
@@ -51,7 +52,7 @@ class PlainView(View):
         if text:
             self._console.print(Text(one_line(text)), soft_wrap=True)
 
-    def conclude(self, report: Report) -> None:
+    def conclude(self, report: Report | ChainReport) -> None:
         self._console.print(summary(report, decorated=self._console.is_terminal))
 
 
@@ -79,7 +80,7 @@ class LiveView(View):
         ):
             self._live.update(self._panel.render(), refresh=True)
 
-    def conclude(self, report: Report) -> None:
+    def conclude(self, report: Report | ChainReport) -> None:
         self._console.print(summary(report, decorated=True))
 
 

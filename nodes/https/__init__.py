@@ -1,7 +1,7 @@
 """HTTPS/1.1 over trio: the server of the cloud, the client of the mobile (specs/http-front.md)."""
 
 from nodes.https.body import Body
-from nodes.https.client import ClientResponse, ClientStream, HttpsClient
+from nodes.https.client import ClientResponse, ClientStream, HttpsClient, TlsSession
 from nodes.https.errors import HttpError, StatusError, TlsError
 from nodes.https.limits import ClientLimits, HttpLimits
 from nodes.https.messages import Handler, Request, Response
@@ -25,4 +25,5 @@ __all__ = [
     "Response",
     "StatusError",
     "TlsError",
+    "TlsSession",
 ]

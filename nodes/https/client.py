@@ -25,6 +25,16 @@ _OK: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSession:
+    """What TLS has agreed upon."""
+
+    suite: str
+    """``TLS_AES_256_GCM_SHA384`` and the like."""
+    handshake_s: float
+    """Seconds that the handshake took."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClientResponse:
     """What the server has answered, whatever its status is."""
 
@@ -72,6 +82,8 @@ class HttpsClient:
         self._host = str(Endpoint(self._server_hostname, endpoint.port))
         self._turn = trio.Lock()
         self._kept: _Kept | None = None
+        self.session: TlsSession | None = None
+        """Of the connection that was made last; None before the first."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -167,6 +179,7 @@ class HttpsClient:
     async def _open(self) -> "_Kept":
         limits = self._limits
         transport = await connect(self._endpoint, limits.connect_s)
+        began_s = trio.current_time()
         try:
             tls = TlsStream(transport, self._context, server_hostname=self._server_hostname)
             with trio.fail_after(limits.connect_s):
@@ -179,6 +192,7 @@ class HttpsClient:
         except BaseException:
             await trio.aclose_forcefully(transport)
             raise
+        self.session = TlsSession(tls.suite(), trio.current_time() - began_s)
         return _Kept(transport, Wire(tls, limits))
 
 

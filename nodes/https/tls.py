@@ -98,6 +98,10 @@ class TlsStream:
         """Return what is spoken: "TLSv1.3" ..."""
         return cast("str | None", self._stream.version())
 
+    def suite(self) -> str:
+        """Return the cipher suite's name: "TLS_AES_256_GCM_SHA384" ...; after the handshake."""
+        return cast("tuple[str, str, int]", self._stream.cipher())[0]
+
     async def receive(self, limit_bytes: int) -> bytes:
         """Return what has arrived, nothing at the end of the stream; TlsError if what arrives is no TLS."""
         try:

@@ -3,6 +3,8 @@
 It needs no cloud to fly: what is for the cloud waits, durably, until it is there.
 """
 
+import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Final
 import trio
 
 from nodes.config.endpoint import Endpoint
+from nodes.https import HttpsClient
 from nodes.incoming import IncomingObject
 from nodes.link import Link
 from nodes.mobile import Mobile
@@ -21,7 +24,7 @@ from nodes.stations.base import RELAY, Station, answer_to
 from nodes.stations.hands import Hands
 from nodes.stations.keep import Keeper
 from nodes.stations.logs import LogDesk
-from nodes.stations.notes import Progress, Say
+from nodes.stations.notes import LinkIsUp, Progress, Say
 from nodes.stations.passing import Passing
 from nodes.uplink.events import UplinkEvents
 from nodes.uplink.outbox import Outbox, Parcel
@@ -37,6 +40,8 @@ from specs.airlink.command import Answer, LogOffer, Result
 from specs.airlink.numbers import Direction
 from specs.cloudlink import UploadPhase
 
+_CLIENTS: Final = 3
+"""An uplink has three HTTPS clients at a time."""
 _ALARMS_S: Final = 0.5
 """How often our own alarms are looked at for the cloud."""
 
@@ -88,6 +93,7 @@ class MobileStation(Station):
         self._setup = setup
         self._way = way
         self._passing = Passing(GROUNDLINK, self._look)
+        self._clients: deque[HttpsClient] = deque(maxlen=_CLIENTS)
 
     async def run(self) -> None:
         """Work for ever."""
@@ -193,10 +199,20 @@ class MobileStation(Station):
             self.desk.store,
             events=events,
             server_hostname=self._setup.cloud_name,
+            connect=self._connect_cloud,
         )
+
+    def _connect_cloud(self, endpoint: Endpoint, context: ssl.SSLContext, name: str | None) -> HttpsClient:
+        client = HttpsClient(endpoint, context, name)
+        self._clients.append(client)
+        return client
 
     def _on_state(self, state: UplinkState, reason: str) -> None:
         self.tell(f"cloud: {state.value}{f': {reason}' if reason else ''}")
+        session = next((client.session for client in self._clients if client.session is not None), None)
+        if state is UplinkState.ONLINE and session is not None and self._way is not None:
+            peer = self._way.credentials.authority_id.hex()
+            self.say(LinkIsUp(self.name, session.suite, peer, session.handshake_s * 1_000, "mobile-cloud", "https"))
 
     def _on_progress(self, progress: UploadProgress) -> None:
         self.say(Progress(self.name, progress.sha256.hex()[:8], progress.done_bytes, progress.size_bytes))
