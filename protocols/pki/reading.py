@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from protocols.crypto.spki import p256_to_spki
@@ -19,6 +20,15 @@ from protocols.pki.types import Certificate, CertificateKey, Use
 from specs.certificates import DEVICE_ID_BYTES, MAX_CERTIFICATE_BYTES, MAX_CSR_BYTES
 
 T = TypeVar("T")
+# What `cryptography` raises for hostile bytes; the warning (a serial number that is not positive) where it is an error.
+_NOT_PARSED: Final = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    CryptographyDeprecationWarning,
+)
 _END_OF_KEY: Final = b"-----END PRIVATE KEY-----\n"
 
 
@@ -55,6 +65,7 @@ def parse_csr_untrusted(der: bytes) -> bytes:
     if len(der) > MAX_CSR_BYTES:
         raise MalformedError("the certificate request is too large")
     csr = _parsed(lambda: x509.load_der_x509_csr(der), "certificate request")
+    _check_end_untrusted(der, csr.signature)
     public = _point_untrusted(csr.public_key)
     if csr.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         raise MalformedError("the certificate request is not signed with ECDSA and SHA-256")
@@ -147,7 +158,17 @@ def revocation_list_pem(der: bytes) -> bytes:
 def load_untrusted(der: bytes) -> x509.Certificate:
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise MalformedError("the certificate is too large")
-    return _parsed(lambda: x509.load_der_x509_certificate(der), "certificate")
+    native = _parsed(lambda: x509.load_der_x509_certificate(der), "certificate")
+    _check_end_untrusted(der, native.signature)
+    if native.serial_number <= 0:
+        raise MalformedError("the serial number of the certificate is not positive")
+    return native
+
+
+def _check_end_untrusted(der: bytes, signature: bytes) -> None:
+    """The signature stands at the end, as a BIT STRING with no unused bits; the library takes it with some, too."""
+    if not der.endswith(b"\0" + signature):
+        raise MalformedError("the signature is not in its one encoding")
 
 
 def _point_untrusted(public_key: Callable[[], object]) -> bytes:
@@ -162,5 +183,5 @@ def _parsed(parse: Callable[[], T], what: str) -> T:
         return parse()
     except AerolinkError:
         raise
-    except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError):
+    except _NOT_PARSED:
         raise MalformedError(f"this is no {what}") from None

@@ -1,6 +1,8 @@
 """The authority at work: who gets in, who stays out, what survives (specs/10-key-life-cycle.md)."""
 
+import contextlib
 import signal
+import sqlite3
 import ssl
 import stat
 import subprocess
@@ -102,6 +104,23 @@ async def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cloud" / "pki" / "authority.sqlite"
     path.write_bytes(b"no database at all, and long enough to be one" * 100)
     with pytest.raises(StorageError, match=r"authority.sqlite cannot be used: it is damaged"):
+        await DeviceAuthority.open(path.parent, HOSTS, NOW)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "words"),
+    [
+        ("user_version = 2", "format version 2; this Aerolink reads 1"),
+        ("application_id = 7", "no file of an authority"),
+    ],
+)
+async def test_a_database_of_another_kind_is_named(tmp_path: Path, pragma: str, words: str) -> None:
+    async with authority_in(tmp_path):
+        pass
+    path = tmp_path / "cloud" / "pki" / "authority.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA {pragma}")
+    with pytest.raises(StorageError, match=words):
         await DeviceAuthority.open(path.parent, HOSTS, NOW)
 
 

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
+from protocols.crypto.keyfile import private_key_pem
+from protocols.crypto.keys import SystemKeySource
 from protocols.errors import ConfigError, KeyFormatError, MalformedError
 from protocols.pki import (
     Certificate,
@@ -37,6 +39,10 @@ AUTHORITY = make_authority()
 KEY = CertificateKey.generate()
 DEVICE = AUTHORITY.issue_device(KEY.public, NOW, entropy().randbytes)
 SERVER = AUTHORITY.issue_server(KEY.public, ["127.0.0.1", "Cloud.example", "::1"], NOW, entropy(2).randbytes)
+
+
+EVEN_CSR = next(each for each in (make_csr(KEY) for _ in range(1_000)) if each[-1] % 2 == 0)
+"""Its last bit could be one that is unused."""
 
 
 def native(certificate: Certificate) -> x509.Certificate:
@@ -284,6 +290,40 @@ def test_kl_33_a_point_that_is_not_in_its_one_encoding() -> None:
     assert parse_csr_untrusted(forge.request(KEY.native(), compressed=False)) == KEY.public
 
 
+def test_kl_20_33_forms_that_the_library_takes_and_we_do_not() -> None:
+    csr = make_csr(KEY)
+    version = csr.replace(bytes.fromhex("0201003000"), bytes.fromhex("0201013000"))
+    assert version != csr
+    with pytest.raises(MalformedError, match="no certificate request"):
+        parse_csr_untrusted(version)
+    for serial in (bytes([0x80]), bytes([0])):
+        bad = DEVICE.der.replace(bytes.fromhex(DEVICE.serial), serial + bytes(15), 1)
+        assert bad != DEVICE.der
+        with pytest.raises(MalformedError, match=r"no certificate|not positive"):
+            read_certificate_untrusted(bad)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_kl_22_a_serial_number_that_is_not_positive() -> None:
+    """Where the library only warns."""
+    bad = DEVICE.der.replace(bytes.fromhex(DEVICE.serial), bytes([0x80]) + bytes(15), 1)
+    with pytest.raises(MalformedError, match="not positive"):
+        read_certificate_untrusted(bad)
+
+
+def test_kl_20_33_a_signature_with_unused_bits_is_another_encoding() -> None:
+    """The library ignores their number, so that one certificate had several forms."""
+    for der, signature, read in (
+        (DEVICE.der, native(DEVICE).signature, read_certificate_untrusted),
+        (EVEN_CSR, x509.load_der_x509_csr(EVEN_CSR).signature, parse_csr_untrusted),
+    ):
+        assert der.endswith(b"\0" + signature)
+        changed = der[: -len(signature) - 1] + b"\1" + signature
+        with pytest.raises(MalformedError):
+            read(changed)
+        read(der)
+
+
 # --- files --------------------------------------------------------------------------------------
 
 
@@ -311,6 +351,8 @@ def test_kl_3_damaged_files_are_named_and_not_repeated() -> None:
         assert secret not in str(caught.value)
     with pytest.raises(KeyFormatError, match="not signed by itself"):
         CertificateAuthority.parse(Identity(KEY, (DEVICE,)).pem())
+    with pytest.raises(KeyFormatError, match="is a P256 key"):
+        CertificateKey.from_pem(private_key_pem(SystemKeySource().dh_key("25519")))
     assert secret not in repr(KEY)
     assert secret not in repr(Identity(KEY, (DEVICE,)))
 
