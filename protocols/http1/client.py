@@ -1,13 +1,14 @@
 """The client's end of a connection: a request in, bytes out; bytes in, checked events out (specs/http-front.md)."""
 
+from collections import deque
 from collections.abc import Mapping
 
 import h11
 
 from protocols.errors import UsageError
 from protocols.http1.answers import ResponseFront
-from protocols.http1.checked import Pending, read_untrusted
-from protocols.http1.events import RequestHead, ResponseEvent
+from protocols.http1.checked import Parsed, fields_of, read_untrusted
+from protocols.http1.events import BodyPiece, MessageEnd, ResponseEvent, ResponseHead
 from protocols.http1.front import METHODS
 from protocols.http1.limits import MessageLimits
 
@@ -19,7 +20,7 @@ class ClientConnection:
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes + 1)
         self._front = ResponseFront(limits)
-        self._pending: Pending = Pending()
+        self._pending = deque[ResponseEvent]()
         self._asked = False
 
     @property
@@ -56,8 +57,11 @@ class ClientConnection:
             piece = self._front.next_untrusted()
             if piece is None:
                 return None
-            read_untrusted(self._h11, piece, self._pending)
-        event = self._pending.popleft()
-        if isinstance(event, RequestHead):
-            raise TypeError("a client reads responses")
-        return event
+            self._pending.extend(_event(parsed) for parsed in read_untrusted(self._h11, piece))
+        return self._pending.popleft()
+
+
+def _event(parsed: Parsed) -> ResponseEvent:
+    if isinstance(parsed, h11.Response):
+        return ResponseHead(parsed.status_code, fields_of(parsed))
+    return BodyPiece(bytes(parsed.data)) if isinstance(parsed, h11.Data) else MessageEnd()

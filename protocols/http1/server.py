@@ -1,5 +1,6 @@
 """The server's end of a connection: bytes in, checked events out; answers in, bytes out (specs/http-front.md)."""
 
+from collections import deque
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -7,9 +8,9 @@ from typing import Final
 import h11
 
 from protocols.errors import UsageError
-from protocols.http1.checked import Pending, read_untrusted
-from protocols.http1.events import MessageEnd, RequestEvent, ResponseHead
-from protocols.http1.front import RequestFront
+from protocols.http1.checked import Parsed, fields_of, read_untrusted
+from protocols.http1.events import BodyPiece, MessageEnd, RequestEvent, RequestHead
+from protocols.http1.front import HeadSlice, RequestFront, Slice
 from protocols.http1.limits import MessageLimits
 from protocols.http1.refusal import RefusedError
 
@@ -25,7 +26,7 @@ class ServerConnection:
     def __init__(self, limits: MessageLimits) -> None:
         self._front = RequestFront(limits)
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes + 1)
-        self._pending: Pending = Pending()
+        self._pending = deque[RequestEvent]()
         self._whole = False
         self._must_close = False
 
@@ -59,13 +60,11 @@ class ServerConnection:
                 piece = self._front.next_untrusted()
                 if piece is None:
                     return None
-                read_untrusted(self._h11, piece, self._pending)
+                self._pending.extend(_event(parsed, piece) for parsed in read_untrusted(self._h11, piece))
             except RefusedError:
                 self._must_close = True
                 raise
         event = self._pending.popleft()
-        if isinstance(event, ResponseHead):
-            raise TypeError("a server reads requests")
         self._whole = isinstance(event, MessageEnd)
         return event
 
@@ -111,3 +110,10 @@ class ServerConnection:
 
     def _send(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> bytes:
         return self._h11.send(event) or b""
+
+
+def _event(parsed: Parsed, piece: Slice) -> RequestEvent:
+    if isinstance(parsed, h11.Request) and isinstance(piece, HeadSlice):
+        path, _, query = parsed.target.decode("ascii").partition("?")
+        return RequestHead(parsed.method.decode("ascii"), path, query, fields_of(parsed), piece.body_bytes)
+    return BodyPiece(bytes(parsed.data)) if isinstance(parsed, h11.Data) else MessageEnd()

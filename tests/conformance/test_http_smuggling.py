@@ -65,7 +65,7 @@ def variants(payload: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [0, 1, 7])
 @pytest.mark.parametrize("payload", payloads())
-def test_hf_1_hf_3_hf_18_a_payload_is_no_second_request(payload: bytes, size: int) -> None:
+def test_hf_1_3_18_a_payload_is_no_second_request(payload: bytes, size: int) -> None:
     for stream in variants(payload):
         legitimate, whole = plain_requests(stream)
         alone = serve(pieces_of(stream, size))
@@ -78,7 +78,7 @@ def test_hf_1_hf_3_hf_18_a_payload_is_no_second_request(payload: bytes, size: in
 
 
 @pytest.mark.parametrize("payload", payloads())
-async def test_hf_1_hf_34_a_payload_reaches_no_handler(payload: bytes, autojump_clock: MockClock) -> None:
+async def test_hf_1_34_a_payload_reaches_no_handler(payload: bytes, autojump_clock: MockClock) -> None:
     """The same over TLS, through the whole server, which lives on."""
     del autojump_clock  # what never comes to its end is over at once
     seen: list[Served] = []
@@ -184,7 +184,7 @@ def test_hf_4_requests_beside_llhttp(case: LlhttpCase) -> None:
 
 
 @pytest.mark.parametrize("case", cases("response"))
-def test_hf_40_hf_41_hf_42_hf_43_responses_beside_llhttp(case: LlhttpCase) -> None:
+def test_hf_40_41_42_43_responses_beside_llhttp(case: LlhttpCase) -> None:
     why = response_verdict(case)
     assert why is None or why in RESPONSES_WE_REFUSE
 
