@@ -54,6 +54,8 @@ KEYS: Final[dict[str, frozenset[str]]] = {
     "airlink-failure": _words("name channel direction bytes expect"),
     "link-message": _words("name link message channel direction fields bytes"),
     "link-message-failure": _words("name link channel direction bytes expect"),
+    "cloudlink": _words("name body value bytes"),
+    "cloudlink-failure": _words("name body bytes expect"),
     "map": _words("name value bytes"),
     "map-failure": _words("name bytes expect"),
 }
@@ -96,6 +98,10 @@ EXPECTS: Final[dict[str, frozenset[str]]] = {
     ),
     "link-message-failure": _texts(
         "wrong channel, wrong way, length, out of range, unknown value, reserved bits, unknown number"
+    ),
+    "cloudlink-failure": _texts(
+        "length, label, kind, reserved bits, map, missing key, wrong type, out of range, unknown value, text, message, "
+        "sequence, frame"
     ),
     "map-failure": _texts(
         "truncated, trailing, extension, never used, text, key type, key order, not finite, not canonical, too large, "

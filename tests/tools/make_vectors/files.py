@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.tools.make_vectors import (
     airlink,
+    cloudlink,
     codes,
     cookies,
     failures,
@@ -43,6 +44,8 @@ FILES: Final[dict[str, tuple[str, Callable[[], list[Json]]]]] = {
     "airlink-failure": ("airlink messages that are refused", airlink.failures),
     "link-message": ("messages of the groundlink and of the links end to end, bytes and fields", links.vectors),
     "link-message-failure": ("messages that are refused on these links", links.failures),
+    "cloudlink": ("bodies, records and relay batches of the cloudlink", cloudlink.vectors),
+    "cloudlink-failure": ("what is refused on the cloudlink", cloudlink.failures),
     "map": ("maps in their one encoding", maps.vectors),
     "map-failure": ("bytes that are no map", maps.failures),
 }
