@@ -1,7 +1,9 @@
 """Roles with relays: neighbours on their links, and links of their own that run over those (specs/5-relay.md)."""
 
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Final
+
+import trio
 
 from nodes.initiating import Initiating, Way
 from nodes.link import Link
@@ -13,7 +15,9 @@ from protocols.crypto.fingerprint import key_id_of
 from protocols.link.config import over_relay
 from protocols.link.peers import PeerRecord
 from protocols.pairing import LinkingCode
-from specs.registry import LinkType
+from specs.registry import CloseCode, LinkType
+
+_GOODBYE_S: Final = 1.0
 
 
 class Relaying(Node):
@@ -33,6 +37,19 @@ class Relaying(Node):
         if link.has_relay:
             self._relays.attach(LinkHop(link))
         super()._on_link(pump, link)
+
+    async def _goodbye(self) -> None:
+        """Say it on links over relays first: what carries them must still be there."""
+        inner = [link for link in tuple(self.links.values()) if not link.has_relay]
+        outer = [link for link in tuple(self.links.values()) if link.has_relay]
+        if inner:
+            with trio.move_on_after(_GOODBYE_S, shield=True):
+                async with trio.open_nursery() as nursery:
+                    for link in inner:
+                        nursery.start_soon(link.close, CloseCode.GOING_AWAY)
+                for link in outer:
+                    await link.flush()
+        await super()._goodbye()
 
     async def revoke(self, key_id: bytes) -> None:
         """As :meth:`Node.revoke`; nothing is relayed for the device any more either."""

@@ -119,9 +119,10 @@ class Downlinks:
             line.stream.end()
 
     def end_all(self) -> None:
-        """End every downlink: the cloud closes."""
-        for device in tuple(self._lines):
-            self.end(device)
+        """End every downlink: the cloud closes. What waits for a relay still goes, goodbyes among it."""
+        for line in tuple(self._lines.values()):
+            if line.stream is not None:
+                line.stream.end(last_words=True)
 
     # --- for the streams --------------------------------------------------------------------------
 
@@ -177,12 +178,13 @@ class DownlinkStream(AsyncIterator[bytes]):
         """Look again for what there is to send."""
         self._wakeup.set()
 
-    def end(self) -> None:
-        """End the response, and the hop with it; ending twice does nothing."""
+    def end(self, *, last_words: bool = False) -> None:
+        """End the response, and the hop with it; ending twice does nothing. ``last_words``: after what waits."""
         if not self._ended:
             self._ended = True
             self.hop.down()
-            self._relay.clear()
+            if not last_words:
+                self._relay.clear()
             self.wake()
             self._owner.ended(self)
 
@@ -207,6 +209,8 @@ class DownlinkStream(AsyncIterator[bytes]):
                     await self._wakeup.wait()
                 if quiet.cancelled_caught and await self._check():
                     return KEEPALIVE
+        if last_words := self._relayed():
+            return last_words
         raise StopAsyncIteration
 
     def _relayed(self) -> bytes:

@@ -215,7 +215,8 @@ class RcChainEnd(ChainEnd):
             self.carry("drone", "finish", "yes")
             await self.carried("over")
             nursery.cancel_scope.cancel()
-        self.carry("mobile", "finish", "yes")
+        self.carry("mobile", "finish", "yes")  # whoever is farthest leaves first, so that all hear each other's goodbye
+        await self.carried("finish")
         self._done.set()
         await trio.sleep_forever()
 
@@ -260,8 +261,10 @@ class MobileChainEnd(ChainEnd):
                     await self.carried("finish")
                     if station.uplink is not None:
                         await station.uplink.flush()
+                    self.carry("cloud", "finish", "yes")
+                    await self.carried("cloud over")
                     nursery.cancel_scope.cancel()
-        self.carry("cloud", "finish", "yes")
+        self.carry("rc", "finish", "yes")
         counts = [sum(hands.requests for hands in self._hands), sum(hands.answers for hands in self._hands)]
         self.say(Finished(self.name, {}, 0, 0, 0, *counts))
 
@@ -322,6 +325,7 @@ class CloudChainEnd(ChainEnd):
                     nursery.start_soon(self._pair_drone, cloud, station)
                     await self.carried("finish")
                     nursery.cancel_scope.cancel()
+        self.carry("mobile", "cloud over", "yes")
         self.say(Finished(self.name, {}, 0, 0))
 
     async def _pair_drone(self, cloud: Cloud, station: CloudStation) -> None:
