@@ -7,12 +7,13 @@ datagrams. Pieces of an upload, certificates and revocation lists travel as they
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any, Final
+from typing import Final
 
 from construct import Struct
 
+from specs.mapform import Binary, Choice, Flag, Hex, ListOf, MapType, Nested, Packed, Text, Uint, Value
 from specs.maps import MAX_MAP_BYTES
 from specs.registry import KEY_ID_BYTES, MAX_RELAY_DATAGRAM_BYTES
 from specs.strict import (
@@ -152,110 +153,6 @@ RELAY_BATCH: Final = Format(
         / bounded_array(u16, bounded_bytes(u16, MAX_RELAY_FRAME_BYTES, MIN_RELAY_FRAME_BYTES), MAX_RELAY_FRAMES, 1),
     ),
 )
-
-# --- values of maps -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Uint:
-    """An integer."""
-
-    high: int = 2**64 - 1
-    """Largest value."""
-    low: int = 0
-    """Smallest value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """Yes or no."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Printable text."""
-
-    max_bytes: int
-    """Of its UTF-8."""
-    min_bytes: int = 0
-    """Of its UTF-8."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hex:
-    """Lower-case hexadecimal digits."""
-
-    size_bytes: int
-    """Of what they stand for: half as many as digits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """Bytes."""
-
-    max_bytes: int
-    """Most."""
-    min_bytes: int = 0
-    """Fewest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """Bytes that are a map of their own (MP-13)."""
-
-    max_bytes: int
-    """Most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of some texts."""
-
-    kind: type[Enum]
-    """Its values are the texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListOf:
-    """An array."""
-
-    item: "Value"
-    """What each item is."""
-    max_items: int
-    """Most."""
-    min_items: int = 0
-    """Fewest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nested:
-    """A map inside."""
-
-    map: "MapType"
-    """Its keys."""
-
-
-Value = Uint | Flag | Text | Hex | Binary | Packed | Choice | ListOf | Nested
-
-
-@dataclass(frozen=True, slots=True)
-class MapType:
-    """A map and the dataclass of its keys."""
-
-    type: type[Any]
-    """Frozen dataclass; a field with a default is a key that may be missing."""
-    keys: Mapping[str, Value]
-    """What stands under each key."""
-
-    def __post_init__(self) -> None:
-        """Refuse a declaration that does not fit its dataclass: at import, not at the first hostile byte."""
-        if [each.name for each in fields(self.type)] != list(self.keys):
-            raise TypeError(f"{self.type.__name__}: the keys of map and dataclass differ")
-
-    def required(self) -> frozenset[str]:
-        """Keys that must be there."""
-        return frozenset(each.name for each in fields(self.type) if each.default is MISSING)
-
 
 # --- maps ---------------------------------------------------------------------------------------
 

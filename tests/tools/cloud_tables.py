@@ -7,20 +7,8 @@ from typing import Any, Final
 
 from protocols.cloud_api import ROUTES, Bytes, Listener, Route
 from protocols.cloudlink import body_kind
-from specs.cloudlink import (
-    MAPS,
-    Binary,
-    Choice,
-    Flag,
-    Hex,
-    ListOf,
-    MapType,
-    Nested,
-    Packed,
-    Text,
-    Uint,
-    Value,
-)
+from specs.cloudlink import MAPS
+from specs.mapform import Binary, Choice, Flag, Hex, ListOf, MapType, Nested, Packed, Text, Uint, Value
 
 
 def _range(low: int, high: int) -> str:
