@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trio.testing import MockClock
 
 from nodes.https import Request, Response
 from protocols.http1.refusal import Why
@@ -25,6 +24,7 @@ from tests.helpers.http_cases import (
     with_host,
 )
 from tests.helpers.https_ends import desk
+from tests.live.kit import virtual
 from tests.tools.public_vectors import ROOT
 
 FILE = ROOT / "http" / "garden-payloads.json"
@@ -78,9 +78,9 @@ def test_hf_1_3_18_a_payload_is_no_second_request(payload: bytes, size: int) -> 
 
 
 @pytest.mark.parametrize("payload", payloads())
-async def test_hf_1_34_a_payload_reaches_no_handler(payload: bytes, autojump_clock: MockClock) -> None:
+@virtual
+async def test_hf_1_34_a_payload_reaches_no_handler(payload: bytes) -> None:
     """The same over TLS, through the whole server, which lives on."""
-    del autojump_clock  # what never comes to its end is over at once
     seen: list[Served] = []
 
     async def handler(request: Request) -> Response:

@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from nodes.https import Handler, HttpLimits, HttpsServer, Request, Response
+from nodes.https.server import Context
 from nodes.https.tls import TlsStream
 from nodes.https.watch import OnAlarm
 from protocols.guards.address import Address, ip_address
@@ -124,18 +125,18 @@ async def desk(
     handler: Handler,
     limits: HttpLimits | None = None,
     *,
-    context: ssl.SSLContext | None = None,
+    context: Context | None = None,
     on_alarm: OnAlarm | None = None,
     pair: Pair | None = None,
 ) -> AsyncGenerator[Desk]:
     """Give a server on streams in memory."""
-    async with (
-        trio.open_nursery() as nursery,
-        HttpsServer(
-            handler, context or contexts().server, limits, on_alarm=on_alarm, wall_clock=lambda: WALL_CLOCK_S
-        ) as server,
-    ):
-        yield Desk(server, nursery, pair or cast("Pair", trio.testing.memory_stream_pair))
+    chosen = pair or cast("Pair", trio.testing.memory_stream_pair)
+    server = HttpsServer(
+        handler, context or contexts().server, limits, on_alarm=on_alarm, wall_clock=lambda: WALL_CLOCK_S
+    )
+    async with trio.open_nursery() as nursery:
+        async with server:
+            yield Desk(server, nursery, chosen)
         nursery.cancel_scope.cancel()
 
 
