@@ -1,6 +1,7 @@
 """The drone at work: it is flown by whoever holds the right, shows what it does, and hands its sealed flights on."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -19,7 +20,7 @@ from nodes.stations.notes import HandedOver, Say
 from nodes.stations.recorder import RecordedFlight, Recorder
 from protocols.airlink import AIRLINK
 from protocols.authority import Authority, AuthorityChanged, AuthorityPolicy, Reason, owner_among
-from protocols.errors import MalformedError
+from protocols.errors import MalformedError, NotPairedError
 from protocols.events import (
     CommandReceived,
     ControlReceived,
@@ -240,8 +241,9 @@ class DroneStation(Station):
         return Answer(Result.DONE if known else Result.INVALID)
 
     async def revoke(self, key_id: bytes) -> Answer:
-        """Trust a device no more."""
-        await self.drone.revoke(key_id)
+        """Trust a device no more; who is not paired here is not trusted anyway (KL-13)."""
+        with suppress(NotPairedError):
+            await self.drone.revoke(key_id)
         return Answer(Result.DONE)
 
 

@@ -1,13 +1,15 @@
 """What holds when a static key is replaced, and when a device is revoked (specs/10-key-life-cycle.md)."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
 
 from nodes import Drone, Endpoint, RemoteController, StateDir, Stores
 from nodes.ports import Network
+from nodes.stations.drone import DroneStation
 from nodes.testing import MemoryNetwork
 from protocols import airlink, groundlink, remotelink
 from protocols.admission import Need, need_of
@@ -17,15 +19,18 @@ from protocols.errors import (
     MalformedError,
     NotPairedError,
     PairingClosedError,
+    StorageError,
     UsageError,
 )
 from protocols.link.config import LinkConfig
 from protocols.link.peers import PeerState
 from protocols.messages import MessageTable
+from specs.airlink.command import Answer, Result
 from specs.airlink.numbers import Direction
 from specs.registry import ChannelId
 from specs.remotelink import RevokePeer
-from tests.live.kit import CLASSICAL, LOOPBACK, QUICK, config_of, stores_in, until
+from tests.live.kit import CLASSICAL, LOOPBACK, QUICK, config_of, paired, stores_in, until
+from tests.unit.nodes.test_trust import FULL, moody
 
 CONFIG = config_of(CLASSICAL, LinkConfig())
 SOON = config_of(CLASSICAL, QUICK)
@@ -133,3 +138,20 @@ def test_kl_11_14_only_a_cloud_s_own_link_has_the_message(table: MessageTable[An
     for channel in ChannelId:
         with pytest.raises(MalformedError):
             table.decode_untrusted(channel, encoded)
+
+
+async def test_kl_13_a_drone_that_does_not_know_the_device_is_done_and_a_full_disk_is_not() -> None:
+    """Or the cloud would tell it for ever; and a revocation that was not stored is told again."""
+    pair = await paired()
+    async with Drone(pair.drone, CONFIG, network=MemoryNetwork()) as drone:
+        keeper = cast("DroneStation", SimpleNamespace(drone=drone))
+        assert await DroneStation.revoke(keeper, bytes(16)) == Answer(Result.DONE)
+        for _ in range(2):
+            assert await DroneStation.revoke(keeper, pair.rc_id) == Answer(Result.DONE)
+        (record,) = await pair.drone.peers.all()
+        assert record.state is PeerState.REVOKED
+    stores, directory = moody(pair.drone)
+    directory.error = FULL
+    async with Drone(stores, CONFIG, network=MemoryNetwork()) as drone:
+        with pytest.raises(StorageError):
+            await DroneStation.revoke(cast("DroneStation", SimpleNamespace(drone=drone)), pair.rc_id)
