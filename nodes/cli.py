@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "config": "nodes.cli_checks",
     "demo": "nodes.cli_demo",
     "keys": "nodes.cli_keyring",
+    "node": "nodes.cli_node",
     "pair": "nodes.cli_pair",
     "vectors": "nodes.cli_checks",
 }

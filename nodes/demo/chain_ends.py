@@ -4,7 +4,6 @@ What a person would carry from device to device is carried (``mailbox``): an add
 cloud, and the word that all is over. Nothing else passes but through the links.
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
@@ -33,12 +32,11 @@ from nodes.stations.rc import RcSetup, RcStation
 from nodes.stations.recorder import RecordedFlight
 from nodes.stations.telemetry import described
 from nodes.stations.vehicle import ModelVehicle, RecordedVehicle, Vehicle
+from nodes.stations.working import through
 from nodes.stores.spoolrules import SpoolLimits
 from nodes.uplink.enrolling import enrol
 from nodes.video import VideoSink
 from protocols.crypto.fingerprint import fingerprint_text
-from protocols.errors import FlowRefusedError
-from protocols.link.peers import PeerRecord
 from protocols.pairing import LinkingCode
 from specs.airlink.authority import Right
 from specs.airlink.command import Command, CommandCode
@@ -52,7 +50,6 @@ LOGS: Final = SpoolLimits(2**31)
 """Sealed logs that a node of a demo keeps at most."""
 HAND_OVER_AT: Final = 0.5
 """Share of the time at which the right goes to the mobile."""
-AGAIN_S: Final = 0.1
 MOBILE_FLIES_S: Final = 0.2
 """How long the mobile has the right, at least."""
 
@@ -270,9 +267,7 @@ class MobileChainEnd(ChainEnd):
 
     async def _pair_drone(self, mobile: Mobile, station: MobileStation) -> None:
         drone_id, code = await self.carried("drone")
-        record = await _through(
-            partial(mobile.pair_over, self._rc_id, LinkingCode.parse(code), bytes.fromhex(drone_id))
-        )
+        record = await through(partial(mobile.pair_over, self._rc_id, LinkingCode.parse(code), bytes.fromhex(drone_id)))
         self.tell(f"paired with {fingerprint_text(record.key_id)}, end to end")
         await station.keep_drone(record.key_id)
 
@@ -330,7 +325,7 @@ class CloudChainEnd(ChainEnd):
 
     async def _pair_drone(self, cloud: Cloud, station: CloudStation) -> None:
         drone_id, code = await self.carried("drone")
-        record = await _through(partial(cloud.pair_drone, LinkingCode.parse(code), bytes.fromhex(drone_id)))
+        record = await through(partial(cloud.pair_drone, LinkingCode.parse(code), bytes.fromhex(drone_id)))
         self.tell(f"paired with {fingerprint_text(record.key_id)}, end to end")
         await station.keep_drone(record.key_id)
 
@@ -343,12 +338,3 @@ class CloudChainEnd(ChainEnd):
         took_s = trio.current_time() - (self._began_s or trio.current_time())
         size_bytes = frame_bytes_of(flight.size_bytes, flight.messages)
         self.say(Delivered(flight.messages, size_bytes, flight.sha256.hex(), took_s))
-
-
-async def _through(pair: Callable[[], Awaitable[PeerRecord]]) -> PeerRecord:
-    """Pair over relays as soon as there is a way."""
-    while True:
-        try:
-            return await pair()
-        except FlowRefusedError:
-            await trio.sleep(AGAIN_S)

@@ -83,6 +83,8 @@ class DroneStation(Station):
         """Sealed flights on their way."""
         self.drone: Final = drone
         """The role."""
+        self.played = trio.Event()
+        """What the vehicle had to show is over: a recording has been played."""
         self.alone = trio.Event()
         """The last link has ended; another may come."""
         self.on_receipt: Callable[[LogReceipt], None] | None = None
@@ -117,12 +119,16 @@ class DroneStation(Station):
         """Everything that flows down, until :meth:`stop_showing`."""
         with self._showing:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._craft.vehicle.play, self._pass_on)
+                nursery.start_soon(self._play)
                 if self._setup.films:
                     nursery.start_soon(self._craft.camera.film, self._show_picture)
                 nursery.start_soon(self._show)
                 nursery.start_soon(self._beat)
         self._shown.set()
+
+    async def _play(self) -> None:
+        await self._craft.vehicle.play(self._pass_on)
+        self.played.set()
 
     async def stop_showing(self) -> None:
         """End telemetry, pictures and heartbeats for good, and let what is under way leave."""

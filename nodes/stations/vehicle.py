@@ -141,3 +141,34 @@ class RecordedVehicle:
 
     def land(self) -> None:
         """Nothing moves."""
+
+
+class ParkedVehicle:
+    """A drone without an autopilot: it stands where it is, and shows nothing."""
+
+    @property
+    def armed(self) -> bool:
+        """Never."""
+        return False
+
+    async def play(self, give: Give) -> None:  # noqa: ARG002  # nothing to give
+        """Nothing comes."""
+        await trio.sleep_forever()
+
+    def telemetry(self) -> list[Message]:
+        return []
+
+    def command(self, code: CommandCode) -> Answer:  # noqa: ARG002  # whatever it is
+        return Answer(Result.UNSUPPORTED, "this drone has no vehicle")
+
+    def steer(self, sticks: Sticks) -> None:
+        """Nothing moves."""
+
+    def hold(self) -> None:
+        """Nothing moves."""
+
+    def return_home(self) -> None:
+        """Nothing moves."""
+
+    def land(self) -> None:
+        """Nothing moves."""

@@ -1,0 +1,133 @@
+"""``aerolink node``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nodes.cli_options import common_options, log_level
+
+if TYPE_CHECKING:
+    from nodes.stations.notes import Note
+    from nodes.stations.working import Errands
+    from protocols.pairing import LinkingCode
+    from specs.registry import Role
+
+ROLES = ("drone", "rc", "mobile", "cloud")
+
+
+@click.command(epilog="Example: aerolink node drone --config drone.toml --pair rc")
+@click.argument("role", type=click.Choice(ROLES, case_sensitive=False))
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Configuration of this node."
+)
+@click.option(
+    "--pair",
+    "peers",
+    multiple=True,
+    type=click.Choice(ROLES, case_sensitive=False),
+    help="First pair with a device of this role: shows a linking code, or asks for it. Repeat it to show several.",
+)
+@click.option("--drone", "drone", metavar="KEYID", help="Key id of the drone to pair with (cloud).")
+@click.option("--enrol", is_flag=True, help="First enrol at the cloud: asks for the token (mobile).")
+@common_options
+def node(
+    role: str,
+    config_file: Path,
+    peers: tuple[str, ...],
+    drone: str | None,
+    enrol: bool,  # click's way
+    as_json: bool,
+) -> int:
+    """Run one node of the chain until Ctrl-C or SIGTERM: it keeps its links, and begins again where it was.
+
+    Codes and tokens come from stdin, one a line, the token first: the command line is there for everybody on the
+    machine to read. With --json each thing that happens is one object a line.
+    """
+    from nodes.cli_async import run_async
+    from nodes.config import load
+    from nodes.stations.working import work
+    from protocols.errors import UsageError
+
+    config = load(config_file)
+    log_level()
+    if config.node.role.name.lower() != role:
+        raise UsageError(f"{config_file} is the configuration of a {config.node.role.name.lower()}, not of a {role}")
+    errands = _errands(config.node.role, peers, drone, enrol=enrol, as_json=as_json)
+    run_async(work, config, errands, _say_json if as_json else _say_line)
+    return 0
+
+
+def _errands(own: "Role", peers: tuple[str, ...], drone: str | None, *, enrol: bool, as_json: bool) -> "Errands":
+    from nodes.cli_pair import ask_code
+    from nodes.stations.working import ASKS, SHOWS, Errands
+    from protocols.errors import UsageError
+    from specs.registry import KEY_ID_BYTES, Role
+
+    wanted = tuple(dict.fromkeys(Role[peer.upper()] for peer in peers))
+    shows = tuple(peer for peer in wanted if peer in SHOWS.get(own, {}))
+    asks = tuple(peer for peer in wanted if peer in ASKS.get(own, ()))
+    strange = [peer.name.lower() for peer in wanted if peer not in {*shows, *asks}]
+    if strange:
+        raise UsageError(f"a {own.name.lower()} does not pair with a {strange[0]}")
+    if len(asks) > 1:
+        raise UsageError("one code at a time: pair with one device, and start again for the next")
+    if enrol and own is not Role.MOBILE:
+        raise UsageError("only a mobile enrols at a cloud")
+    try:
+        drone_id = None if drone is None else bytes.fromhex(drone)
+    except ValueError:
+        drone_id = b""
+    if drone_id is not None and len(drone_id) != KEY_ID_BYTES:
+        raise UsageError("a key id has 32 hexadecimal digits: it stands beside the linking code")
+    if own is Role.CLOUD and asks and drone_id is None:
+        raise UsageError("name the drone to pair with: --drone KEYID; its key id stands beside its linking code")
+    token = _ask_token(as_json=as_json) if enrol else None
+    code = ask_code(as_json=as_json) if asks else None
+    show = _show_json if as_json else _show_code
+    return Errands(shows, asks[0] if asks else None, code, drone_id, token, show)
+
+
+def _ask_token(*, as_json: bool) -> str:
+    """Read an enrolment token, and see at once whether it is mistyped; CodeFormatError."""
+    from protocols.enrolment import EnrolmentToken
+    from protocols.errors import UsageError
+
+    typed = sys.stdin.isatty()
+    line = click.prompt("Token that the cloud gave", err=as_json) if typed else sys.stdin.readline(512)
+    if not line.strip():
+        raise UsageError("no token came on stdin: type it, or pass it as one line")
+    return EnrolmentToken.parse(line.strip()).text()
+
+
+def _show_code(peer: "Role", code: "LinkingCode", own: bytes) -> None:
+    click.echo(f"Linking code for a {peer.name.lower()}: {code.text()}   (key id {own.hex()})")
+
+
+def _show_json(peer: "Role", code: "LinkingCode", own: bytes) -> None:
+    _write({"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()})
+
+
+def _say_line(note: "Note") -> None:
+    from nodes.config.reader import one_line
+    from nodes.demo.panel import sentence
+
+    text = sentence(note)
+    if text:
+        click.echo(one_line(text))
+
+
+def _say_json(note: "Note") -> None:
+    from dataclasses import asdict
+
+    from nodes.stations.notes import LinkMeter
+
+    if not isinstance(note, LinkMeter):
+        _write({"event": type(note).__name__, **asdict(note)})
+
+
+def _write(content: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
