@@ -29,7 +29,7 @@ from protocols.http1.refusal import RefusedError
 from protocols.http1.server import ServerConnection
 
 _LINGER_BYTES: Final = 262_144
-_LINGER_S: Final = 2.0
+_LINGER_S: Final = 1.0
 _STATUS: Final = (
     (LinkTimeoutError, 408),
     (PeerError, 400),

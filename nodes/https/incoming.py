@@ -1,5 +1,6 @@
 """What a peer sends on one connection, in its own time, which is bounded (HF-24 to HF-27)."""
 
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -84,6 +85,7 @@ class Incoming:
         self._seat.enter(Stage.BODY, began)
         try:
             with trio.fail_after(max(left_s, 0.0)):
+                await self._ask_for_it()
                 data = await self._some(_BODY_READ_BYTES)
         except trio.TooSlowError:
             self._house.counters.timed_out += 1
@@ -96,6 +98,11 @@ class Incoming:
             raise TruncatedError("the stream ends in the middle of a body")
         self._received_bytes += len(data)
         return data
+
+    async def _ask_for_it(self) -> None:
+        """Tell a client that waits for it that its body is wanted."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._tls.send(self._machine.go_on())
 
     async def _some(self, limit_bytes: int) -> bytes:
         """Return what has arrived; nothing at the end, whatever the reason is."""

@@ -5,7 +5,7 @@ station does by itself, for as long as it runs.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -206,9 +206,10 @@ async def _pair_cloud(cloud: Cloud, station: CloudStation, errands: Errands, cod
 async def through(pair: Callable[[], Awaitable[PeerRecord]]) -> PeerRecord:
     """Pair over relays as soon as there is a way."""
     while True:
-        with suppress(FlowRefusedError):
+        try:
             return await pair()
-        await trio.sleep(_AGAIN_S)
+        except FlowRefusedError:
+            await trio.sleep(_AGAIN_S)
 
 
 async def _only(peers: PeerDirectory, role: Role) -> PeerRecord:

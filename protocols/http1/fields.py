@@ -56,6 +56,8 @@ class Fields:
             self.content_length = int(value)
         if name == b"transfer-encoding":
             self.transfer_encoding = value
+        if name == b"expect" and value.lower() != b"100-continue":
+            raise refused(Why.EXPECT)
         if name == b"connection":
             if value.lower() not in {b"close", b"keep-alive"}:
                 raise refused(Why.CONNECTION)

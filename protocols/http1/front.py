@@ -94,8 +94,6 @@ class RequestFront:
                 self._fields.add_untrusted(line)
                 if self._fields.transfer_encoding is not None:
                     raise refused(Why.TRANSFER_ENCODING)
-                if b"expect" in self._fields.names:
-                    raise refused(Why.EXPECT)
             self._head.append(line)
             if not line:
                 return self._whole_untrusted()
@@ -112,6 +110,8 @@ class RequestFront:
         length = length or 0
         if length and not METHODS[self._method]:
             raise refused(Why.BODY_UNEXPECTED)
+        if b"expect" in fields.names and not length:
+            raise refused(Why.EXPECT)
         if length > self._limits.body_bytes:
             raise refused(Why.BODY_TOO_LARGE)
         self._body_left, self._closing = length, fields.close

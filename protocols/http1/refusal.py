@@ -30,7 +30,7 @@ class Why(Enum):
     HOST = (400, "no host, or none that could be one")
     HOP_BY_HOP = (400, "a field that is for proxies, upgrades and trailers")
     CONNECTION = (400, "a connection option that is not close or keep-alive")
-    EXPECT = (417, "an expectation")
+    EXPECT = (417, "an expectation that is not 100-continue, or one about no body")
     # framing
     TRANSFER_ENCODING = (501, "a transfer coding")
     CONTENT_LENGTH = (400, "a length that is not one plain number")

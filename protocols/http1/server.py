@@ -68,6 +68,12 @@ class ServerConnection:
         self._whole = isinstance(event, MessageEnd)
         return event
 
+    def go_on(self) -> bytes:
+        """Return the bytes that ask a waiting client for its body (RFC 9110, 10.1.1); of others nothing."""
+        if not self._h11.they_are_waiting_for_100_continue:
+            return b""
+        return self._h11.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")) or b""
+
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
         """Return the bytes of a whole response. ``Connection: close`` if the request has not been read to its end."""
         length = {} if status == HTTPStatus.NO_CONTENT else {"Content-Length": str(len(body))}

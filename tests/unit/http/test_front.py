@@ -86,7 +86,12 @@ REFUSED = {
     "proxy-connection": (head(b"Proxy-Connection: close"), Why.HOP_BY_HOP),
     "http2-settings": (head(b"HTTP2-Settings: a"), Why.HOP_BY_HOP),
     # HF-14
-    "expect": (head(b"Expect: 100-continue"), Why.EXPECT),
+    "expect-nothing": (head(b"Expect: 100-continue"), Why.EXPECT),
+    "expect-nothing-of-a-post": (
+        head(b"Expect: 100-continue", b"Content-Length: 0", line=b"POST / HTTP/1.1"),
+        Why.EXPECT,
+    ),
+    "expect-other": (head(b"Content-Length: 1", b"Expect: 100-continue, x", line=b"PUT / HTTP/1.1") + b"a", Why.EXPECT),
     # HF-15
     "chunked": (head(b"Transfer-Encoding: chunked"), Why.TRANSFER_ENCODING),
     "identity": (head(b"transfer-encoding: identity"), Why.TRANSFER_ENCODING),
@@ -129,6 +134,11 @@ TAKEN = {
     "dots-in-names": (head(line=b"GET /.a/..b/c.. HTTP/1.1"), ("GET", "/.a/..b/c.."), b""),
     "delete-without-a-body": (head(b"Content-Length: 0", line=b"DELETE /a HTTP/1.1"), ("DELETE", "/a"), b""),
     "put": (head(b"content-length:  3 ", line=b"PUT /a HTTP/1.1") + b"\r\n\xff", ("PUT", "/a"), b"\r\n\xff"),
+    "expect": (
+        head(b"Expect: 100-Continue", b"Content-Length: 1", line=b"PUT / HTTP/1.1") + b"a",
+        ("PUT", "/"),
+        b"a",
+    ),
     "close": (head(b"Connection: Close"), ("GET", "/"), b""),
     "keep-alive": (head(b"connection: keep-alive"), ("GET", "/"), b""),
     "address-and-port": (b"GET / HTTP/1.1\r\nHost: [::1]:443\r\n\r\n", ("GET", "/"), b""),

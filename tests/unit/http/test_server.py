@@ -225,6 +225,29 @@ async def test_hf_21_a_handler_may_allow_less() -> None:
             assert (await raw.until(b"\r\n\r\n")).startswith(f"HTTP/1.1 {status} ".encode())
 
 
+@virtual
+async def test_hf_14_a_body_is_asked_for_when_somebody_wants_it() -> None:
+    async def handler(request: Request) -> Response:
+        if request.path == "/no":
+            raise HttpError(404)
+        return Response(200, await request.body.read(5))
+
+    asking = b"PUT /%b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    async with desk(handler) as place:
+        raw = await place.dial()
+        for _ in range(2):
+            await raw.say(asking % b"yes")
+            assert await raw.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            await raw.say(b"hello")
+            assert (await raw.until(b"\r\n\r\nhello")).startswith(b"HTTP/1.1 200 ")
+        await raw.say(asking % b"yes" + b"hello")  # it has not waited
+        assert (await raw.until(b"\r\n\r\nhello")).startswith(b"HTTP/1.1 200 ")
+        await raw.say(asking % b"no")
+        answer = await raw.rest()
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert b"Connection: close" in lines(answer)
+
+
 async def test_a_body_made_for_a_test_is_read_like_any() -> None:
     assert await Body.of(b"abc").read(3) == b"abc"
     assert await Body.of(b"").read(0) == b""
