@@ -51,7 +51,7 @@ class Connection:
         self._peer = peer
         self._seat = seat
         self._machine = ServerConnection(house.limits.message)
-        self._incoming = Incoming(house, tls, self._machine, seat)
+        self._incoming = Incoming(house, tls, self._machine, seat, peer)
         self._outgoing = Outgoing(house, tls, self._machine)
 
     async def run(self) -> None:
@@ -100,7 +100,10 @@ class Connection:
             return False
         self._house.counters.requests += 1
         self._seat.enter(Stage.BUSY, trio.current_time())
-        await self._serve(self._request(head))
+        try:
+            await self._serve(self._request(head))
+        finally:
+            self._incoming.let_go()
         if not self._machine.whole:
             await self._linger()
         return not self._house.closing.is_set() and self._machine.next_cycle()

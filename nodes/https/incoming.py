@@ -10,6 +10,7 @@ from nodes.https.house import House
 from nodes.https.table import Seat, Stage
 from nodes.https.tls import TlsStream
 from protocols.errors import LinkTimeoutError, TruncatedError, UsageError
+from protocols.guards.address import Address
 from protocols.http1.events import BodyPiece, MessageEnd, RequestHead
 from protocols.http1.server import ServerConnection
 
@@ -20,11 +21,12 @@ _BODY_READ_BYTES: Final = 65_536
 class Incoming:
     """The reading half of a connection."""
 
-    def __init__(self, house: House, tls: TlsStream, machine: ServerConnection, seat: Seat) -> None:
+    def __init__(self, house: House, tls: TlsStream, machine: ServerConnection, seat: Seat, peer: Address) -> None:
         self._house = house
         self._tls = tls
         self._machine = machine
         self._seat = seat
+        self._peer = peer
         self._fresh = True
         self._waited_s = 0.0
         self._received_bytes = 0
@@ -55,7 +57,7 @@ class Incoming:
             self._machine.receive(data)
         if not isinstance(event, RequestHead):
             raise TypeError("a request begins with its head")
-        self._fresh, self._waited_s, self._received_bytes = False, 0.0, 0
+        self._fresh, self._waited_s = False, 0.0
         return event
 
     async def piece(self) -> bytes:
@@ -97,7 +99,13 @@ class Incoming:
         if not data:
             raise TruncatedError("the stream ends in the middle of a body")
         self._received_bytes += len(data)
+        self._house.hold(len(data), self._peer)
         return data
+
+    def let_go(self) -> None:
+        """The request is answered, or the connection is over: nobody holds its body any more."""
+        self._house.held_bytes -= self._received_bytes
+        self._received_bytes = 0
 
     async def _ask_for_it(self) -> None:
         """Tell a client that waits for it that its body is wanted."""

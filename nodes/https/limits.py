@@ -27,6 +27,8 @@ class HttpLimits:
     """That a body may stand still; on top of what ``body_bytes_per_s`` gives it."""
     body_bytes_per_s: int = 1_024
     """That a body must bring at least, on average, while we wait for it."""
+    bodies_bytes: int = 134_217_728
+    """What may have arrived, in all, of bodies of requests that are not answered yet."""
     write_s: float = 20.0
     """For the peer to take a piece of a response (at most 64 KiB)."""
     shutdown_s: float = 5.0

@@ -15,7 +15,7 @@ from nodes.https.house import House
 from nodes.https.limits import HttpLimits
 from nodes.https.messages import Handler
 from nodes.https.sockets import CAPACITY, listen, where, whose
-from nodes.https.table import ConnectionTable, Seat, Stage
+from nodes.https.table import Seat, Stage
 from nodes.https.tls import TlsStream
 from nodes.https.watch import AlarmKind, HttpCounters, OnAlarm
 from nodes.service import Service
@@ -43,7 +43,7 @@ class HttpsServer(Service):
         self.counters = HttpCounters()
         self._house = House(handler, limits or HttpLimits(), self.counters, wall_clock, on_alarm)
         self._context = context
-        self._table = ConnectionTable(self._house.limits)
+        self._table = self._house.table
         self._listeners: list[trio.SocketListener] = []
         self._empty = trio.Event()
 

@@ -91,6 +91,12 @@ class ConnectionTable:
         gone: list[Seat] = []
         return gone[0] if self._drop_one(self._seats, gone) else None
 
+    def drop_body(self) -> Seat | None:
+        """Make room in memory: return who has kept us waiting for more of a body for longest, and had to go."""
+        gone: list[Seat] = []
+        waiting = [each for each in self._seats if each.stage is Stage.BODY]
+        return gone[0] if self._drop_one(waiting, gone) else None
+
     def up_to(self, stage: Stage) -> list[Seat]:
         """Return those that have not come further than that."""
         return [each for each in self._seats if each.stage <= stage]

@@ -1,5 +1,6 @@
 """HTTPS on real sockets: our client, our server, certificates, and other clients (specs/http-front.md)."""
 
+import errno
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -209,6 +210,27 @@ async def test_hf_37_a_port_is_free_again() -> None:
     assert "nobody listens" in one_line(caught.value)
     async with HttpsServer(echo, contexts().server) as server:
         assert await server.serve(place) == place
+
+
+async def test_hf_34_a_machine_without_free_files_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has done nothing for longest makes room."""
+    accept, refusals = trio.SocketListener.accept, [errno.EMFILE]
+
+    async def full(self: trio.SocketListener) -> trio.SocketStream:
+        if server.connections and refusals:
+            raise OSError(refusals.pop(), "no more files")
+        return await accept(self)
+
+    monkeypatch.setattr(trio.SocketListener, "accept", full)
+    async with HttpsServer(echo, contexts().server) as server:
+        place = await server.serve(LOOPBACK)
+        async with client_of(place) as idle, client_of(place) as other:
+            with trio.fail_after(DEADLINE_S):
+                assert (await idle.request("GET", "/")).status == 200
+                assert (await other.request("GET", "/")).status == 200
+                assert (await other.request("GET", "/")).status == 200
+        assert server.counters.evicted == 1
+        assert not refusals
 
 
 # --- certificates -------------------------------------------------------------------------------

@@ -213,6 +213,36 @@ async def test_hf_22_a_body_that_nobody_reads_is_not_received() -> None:
 
 
 @virtual
+async def test_hf_38_who_keeps_a_body_back_goes_when_memory_is_used_up() -> None:
+    alarms: list[Alarm] = []
+    async with desk(echo, HttpLimits(bodies_bytes=100_000), on_alarm=alarms.append) as place:
+        raws = [await place.dial() for _ in range(5)]
+        for raw in raws[:4]:
+            await raw.say(PUT + bytes(30_000))
+            await trio.sleep(0.1)
+        assert await raws[0].rest() == b""  # it has waited for longest
+        assert place.server.connections == 4
+        await raws[3].say(bytes(70_000))
+        assert (await raws[3].until(b"100000\n")).startswith(b"HTTP/1.1 200 ")
+        await raws[3].say(PUT + bytes(100_000))  # all others go, one after the other
+        assert (await raws[3].until(b"100000\n")).startswith(b"HTTP/1.1 200 ")
+        assert place.server.connections == 2
+        assert {each.kind for each in alarms} == {AlarmKind.CROWDED}
+        assert place.server.counters.evicted == 3
+
+
+@virtual
+async def test_hf_38_one_body_alone_may_not_use_up_the_memory() -> None:
+    async with desk(echo, HttpLimits(bodies_bytes=50_000)) as place:
+        raw = await place.dial()
+        await raw.say(PUT + bytes(100_000))
+        assert (await raw.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
+        good = await place.dial()
+        await good.say(PUT.replace(b"100000", b"40000") + bytes(40_000))
+        assert (await good.until(b"40000\n")).startswith(b"HTTP/1.1 200 ")
+
+
+@virtual
 async def test_hf_21_a_handler_may_allow_less() -> None:
     async def handler(request: Request) -> Response:
         return Response(200, await request.body.read(3))
