@@ -256,11 +256,15 @@ async def _record(vehicle: Vehicle, flight: RecordedFlight | None, station: Dron
     if not isinstance(vehicle, ModelVehicle):
         return
     while True:
-        while not vehicle.armed:  # noqa: ASYNC110  # a vehicle does not say when
-            await trio.sleep(_LOOK_S)
+        await _until(vehicle, armed=True)
         first = len(vehicle.recorded)
-        while vehicle.armed:  # noqa: ASYNC110
-            await trio.sleep(_LOOK_S)
+        await _until(vehicle, armed=False)
         frames = vehicle.recorded[first:]
         station.record(RecordedFlight("model", frames))
         del vehicle.recorded[:]
+
+
+async def _until(vehicle: Vehicle, *, armed: bool) -> None:
+    """Wait for the motors to start or to stop; a vehicle does not say when."""
+    while vehicle.armed is not armed:  # noqa: ASYNC110
+        await trio.sleep(_LOOK_S)
