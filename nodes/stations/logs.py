@@ -16,7 +16,7 @@ from nodes.errors import LinkClosedError
 from nodes.incoming import IncomingObject
 from nodes.link import Link
 from nodes.ports import LogEntry, LogState, LogStore, LogWriter
-from protocols.errors import AerolinkError, LocalError, MalformedError, UsageError
+from protocols.errors import AerolinkError, LocalError, MalformedError, PeerError, UsageError
 from protocols.events import BulkStatus
 from protocols.maps import pack_map
 from protocols.messages import MessageTable
@@ -63,17 +63,29 @@ class LogDesk:
             is_done = True
             for entry in await self.store.all():
                 if entry.stored and entry.state is not LogState.ACKNOWLEDGED and entry.sha256 not in settled:
-                    if await self._offer(entry, link, ask, tell):
+                    if await self._offered(entry, link, ask, tell):
                         settled.add(entry.sha256)
                     else:
                         is_done = False
             with trio.move_on_after(float("inf") if is_done else _AGAIN_S):
                 await bell.wait()
 
+    async def _offered(self, entry: LogEntry, link: Link, ask: Ask, tell: Tell) -> bool:
+        """Return whether the neighbour has it now; LinkClosedError.
+
+        A neighbour takes its time, and meanwhile the cloud's receipt may come, after which the content is gone.
+        """
+        try:
+            return await self._offer(entry, link, ask, tell)
+        except LinkClosedError:
+            raise
+        except LocalError as error:
+            tell(f"log {entry.flight_id.hex()[:8]}: not handed over: {error}")
+            return False
+
     async def _offer(self, entry: LogEntry, link: Link, ask: Ask, tell: Tell) -> bool:
-        """Return whether the neighbour has it now."""
         name = entry.flight_id.hex()
-        details = pack_map({"drone": entry.drone_id, "flight": entry.flight_id})
+        details = pack_map({"drone_id": entry.drone_id, "flight_id": entry.flight_id})
         answer = await ask(LogOffer(name, entry.size_bytes, entry.sha256, details))
         if answer is None or answer.result not in {Result.DONE, Result.STARTED}:
             tell(f"log {name[:8]}: the neighbour does not take it now")
@@ -112,7 +124,7 @@ class LogDesk:
             entry = await self.store.find(offer.sha256)
         except AerolinkError:
             return Answer(Result.FAILED, "the store cannot be read")
-        return Answer(Result.STARTED if entry is None else Result.DONE)
+        return Answer(Result.STARTED if entry is None or _is_given_away(entry) else Result.DONE)
 
     async def take(self, incoming: IncomingObject, tell: Tell) -> None:
         """Take a log whole; what came of it stays for the next attempt when the link ends."""
@@ -125,7 +137,7 @@ class LogDesk:
             await self._take(incoming)
         except LinkClosedError:
             return  # what is here stays
-        except (LocalError, MalformedError) as error:
+        except (LocalError, PeerError) as error:
             tell(f"a log is not taken: {error}")
             _end(incoming, BulkStatus.REFUSED)
         else:
@@ -137,7 +149,8 @@ class LogDesk:
 
     async def _take(self, incoming: IncomingObject) -> None:
         offer = incoming.offer
-        if await self.store.find(offer.sha256) is not None:
+        entry = await self.store.find(offer.sha256)
+        if entry is not None and not _is_given_away(entry):
             raise UsageError("it is here already")  # another link was faster: the next offer is answered so
         writer = await self.store.receive(offer.sha256, offer.size_bytes)
         try:
@@ -154,13 +167,24 @@ async def _copy(incoming: IncomingObject, writer: LogWriter) -> None:
         incoming.received_bytes = len(prefix)
         buffered: list[bytes] = []
         size = 0
-        async for chunk in chunks:
-            buffered.append(chunk)
-            size += len(chunk)
-            if size >= _BUFFER_BYTES:
-                await writer.write(b"".join(buffered))
-                buffered, size = [], 0
-        await writer.write(b"".join(buffered))
+        try:
+            async for chunk in chunks:
+                buffered.append(chunk)
+                size += len(chunk)
+                if size >= _BUFFER_BYTES:
+                    whole, buffered, size = b"".join(buffered), [], 0
+                    await writer.write(whole)
+        finally:
+            # All that came: the store drops a log that is whole and wrong, but would keep a wrong one that lacks its end
+            # for the next attempt, and then no attempt could ever succeed.
+            if buffered:
+                with trio.CancelScope(shield=True):
+                    await writer.write(b"".join(buffered))
+
+
+def _is_given_away(entry: LogEntry) -> bool:
+    """Whether a log was handed over, and its room used for others: if the next hop lost it, we want it again (SL-44)."""
+    return not entry.stored and entry.state is not LogState.ACKNOWLEDGED
 
 
 def _end(incoming: IncomingObject, status: BulkStatus) -> None:
