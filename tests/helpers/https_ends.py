@@ -21,6 +21,12 @@ from tests.helpers.certificates import HOST, client_context, make_authority, ser
 
 Pair = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
 WALL_CLOCK_S = 1_700_000_000.0
+MEMORY = cast("Pair", trio.testing.memory_stream_pair)
+LOCKSTEP = cast("Pair", trio.testing.lockstep_stream_pair)
+"""Takes a byte only when the other end asks for it."""
+PUT = b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+END = b"\r\n0\r\n\r\n"
+"""Of a response in chunks."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +133,15 @@ async def desk(
     *,
     context: Context | None = None,
     on_alarm: OnAlarm | None = None,
-    pair: Pair | None = None,
+    pair: Pair = MEMORY,
 ) -> AsyncGenerator[Desk]:
     """Give a server on streams in memory."""
-    chosen = pair or cast("Pair", trio.testing.memory_stream_pair)
     server = HttpsServer(
         handler, context or contexts().server, limits, on_alarm=on_alarm, wall_clock=lambda: WALL_CLOCK_S
     )
     async with trio.open_nursery() as nursery:
         async with server:
-            yield Desk(server, nursery, chosen)
+            yield Desk(server, nursery, pair)
         nursery.cancel_scope.cancel()
 
 
@@ -150,3 +155,8 @@ def get(path: str = "/", *, close: bool = False) -> bytes:
     """Return a good request."""
     last = "Connection: close\r\n" if close else ""
     return f"GET {path} HTTP/1.1\r\nHost: a\r\n{last}\r\n".encode()
+
+
+def lines(answer: bytes) -> list[bytes]:
+    """Return the lines of the head of an answer."""
+    return answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
