@@ -12,7 +12,6 @@ from nodes import Endpoint
 from nodes.https import (
     Alarm,
     AlarmKind,
-    ClientLimits,
     HttpLimits,
     HttpsClient,
     HttpsServer,
@@ -29,10 +28,8 @@ from tests.helpers.https_ends import contexts, echo
 from tests.live.kit import DEADLINE_S, LOOPBACK, one_line, until
 
 
-def client_of(
-    where: Endpoint, context: ssl.SSLContext | None = None, limits: ClientLimits | None = None
-) -> HttpsClient:
-    return HttpsClient(where, context or contexts().device, HOST)
+def client_of(place: Endpoint, context: ssl.SSLContext | None = None) -> HttpsClient:
+    return HttpsClient(place, context or contexts().device, HOST)
 
 
 async def open_stream(client: HttpsClient, path: str = "/") -> None:

@@ -1,7 +1,6 @@
 """Our client and servers that are not ours (specs/http-front.md, HF-40 to HF-47)."""
 
 import socket
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -28,10 +27,8 @@ PATIENT = ClientLimits()
 SOON_S = 0.2
 
 
-def client_of(
-    where: Endpoint, context: ssl.SSLContext | None = None, limits: ClientLimits | None = None
-) -> HttpsClient:
-    return HttpsClient(where, context or contexts().device, HOST, limits)
+def client_of(place: Endpoint, limits: ClientLimits = PATIENT) -> HttpsClient:
+    return HttpsClient(place, contexts().device, HOST, limits)
 
 
 async def open_stream(client: HttpsClient, path: str = "/") -> None:
@@ -151,7 +148,7 @@ async def test_hf_43_what_stands_behind_an_answer_is_not_the_next_one() -> None:
 async def test_hf_46_a_server_that_is_silent_is_not_waited_for() -> None:
     async with (
         scripted(None, None) as (place, _),
-        client_of(place, limits=replace(PATIENT, response_s=SOON_S)) as client,
+        client_of(place, replace(PATIENT, response_s=SOON_S)) as client,
     ):
         with pytest.raises(LinkTimeoutError) as caught:
             await client.request("GET", "/")
@@ -164,7 +161,7 @@ async def test_hf_46_a_stream_that_stands_still_is_not_waited_for() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
     async with (
         scripted(head, None) as (place, _),
-        client_of(place, limits=replace(PATIENT, stall_s=SOON_S)) as client,
+        client_of(place, replace(PATIENT, stall_s=SOON_S)) as client,
         client.stream("GET", "/") as stream,
     ):
         assert await anext(stream) == b"a"
@@ -184,13 +181,13 @@ async def test_hf_41_a_stream_that_breaks_off_says_so() -> None:
 async def test_hf_46_a_body_that_comes_too_slowly_is_not_waited_for() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
     limits = replace(PATIENT, body_grace_s=SOON_S)
-    async with scripted(head, None) as (place, _), client_of(place, limits=limits) as client:
+    async with scripted(head, None) as (place, _), client_of(place, limits) as client:
         with pytest.raises(LinkTimeoutError, match="too slowly"):
             await client.request("GET", "/")
 
 
 async def test_hf_46_a_server_that_takes_nothing_is_not_waited_for() -> None:
-    async with scripted(None) as (place, _), client_of(place, limits=replace(PATIENT, write_s=SOON_S)) as client:
+    async with scripted(None) as (place, _), client_of(place, replace(PATIENT, write_s=SOON_S)) as client:
         with pytest.raises(LinkTimeoutError, match="does not take"):
             await client.request("PUT", "/", bytes(50_000_000))
 
@@ -198,7 +195,7 @@ async def test_hf_46_a_server_that_takes_nothing_is_not_waited_for() -> None:
 async def test_hf_46_a_port_without_tls_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         place = Endpoint("127.0.0.1", listener.getsockname()[1])
-        async with client_of(place, limits=replace(PATIENT, connect_s=SOON_S)) as client:
+        async with client_of(place, replace(PATIENT, connect_s=SOON_S)) as client:
             with trio.fail_after(DEADLINE_S), pytest.raises(LinkTimeoutError, match="TLS handshake"):
                 await client.request("GET", "/")
 
