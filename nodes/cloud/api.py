@@ -25,7 +25,7 @@ from nodes.cloud.events import (
 )
 from nodes.cloud.limits import CloudLimits
 from nodes.cloud.logs import LogDesk
-from nodes.cloud.ports import Authority, CloudBlobs, CloudRecords, Issued, StorageFullError, TelemetryRow
+from nodes.cloud.ports import Authority, CloudBlobs, CloudRecords, Issued, TelemetryRow
 from nodes.cloud.uploads import (
     ChunkHashError,
     NoSuchUploadError,
@@ -36,6 +36,7 @@ from nodes.cloud.uploads import (
 )
 from nodes.https import HttpError, Request, Response
 from nodes.ports import CloudSealing
+from nodes.stores.sqlitefile import StorageFullError
 from protocols.cloud_api import ROUTES, Listener, Matched, NoSuchPathError, RouteId, WrongMethodError, match_untrusted
 from protocols.cloudlink import CloudBody, T, decode_relay_untrusted, decode_untrusted, encode, is_hex
 from protocols.errors import (

@@ -16,8 +16,8 @@ from typing import Final, Self
 
 import trio
 
-from nodes.cloud.database import sync_folder
-from nodes.cloud.ports import Read, StorageFullError, Write
+from nodes.cloud.ports import Read, Write
+from nodes.stores.sqlitefile import StorageFullError, sync_folder
 from protocols.errors import ConfigError, StorageError, UsageError
 
 _NAME: Final = re.compile(r"[0-9a-f][0-9a-f-]{0,127}", re.ASCII)

@@ -11,15 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from protocols.errors import StorageError
 from specs.cloudlink import UploadKind, UploadPhase, UploadReason
-
-
-class StorageFullError(StorageError):
-    """There is no room left on the disk, or in the quota."""
-
-
-# --- rows ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
-from nodes.cloud.database import Database, Row, Schema, Step
+from nodes.cloud.database import Database, Row, Step
 from nodes.cloud.ports import (
     FlightRow,
     QueuedMessage,
@@ -16,6 +16,7 @@ from nodes.cloud.ports import (
     UploadRow,
     Usage,
 )
+from nodes.stores.sqlitefile import Schema
 from protocols.errors import UsageError
 from specs.cloudlink import UploadKind, UploadPhase, UploadReason
 

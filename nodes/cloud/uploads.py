@@ -14,7 +14,8 @@ import trio
 from nodes.cloud.events import CloudAlarm, CloudAlarmKind, FlightStored, LogHeld, OnAlarm, OnEvent, UploadProgressed
 from nodes.cloud.limits import CloudLimits
 from nodes.cloud.logs import LogDesk, sha256_of
-from nodes.cloud.ports import CloudBlobs, CloudRecords, StorageFullError, UploadRow
+from nodes.cloud.ports import CloudBlobs, CloudRecords, UploadRow
+from nodes.stores.sqlitefile import StorageFullError
 from protocols.errors import MalformedError, PolicyError
 from specs.cloudlink import UploadKind, UploadOpen, UploadPhase, UploadReason, UploadState
 

@@ -4,11 +4,9 @@ One process at a time has the file, exclusively; its calls run one after the oth
 loop. A call that has begun is finished even if its task is cancelled: memory and disk never say different things.
 """
 
-import contextlib
-import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Final, Self, TypeVar
 
 import trio
 
+from nodes.stores.sqlitefile import Schema, SqliteFile
 from nodes.uplink.outbox import (
     PARCEL_OVERHEAD_BYTES,
     Encode,
@@ -28,7 +27,6 @@ from nodes.uplink.outbox import (
     check_parcel,
     new_names,
 )
-from protocols.errors import ConfigError, StorageError, UsageError
 
 T = TypeVar("T")
 SCHEMA_VERSION: Final = 1
@@ -42,7 +40,6 @@ _SCHEMA: Final = (
     "CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
     "CREATE TABLE name (kind INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT",
 )
-_MARKS: Final = (f"PRAGMA application_id = {_APPLICATION_ID}", f"PRAGMA user_version = {SCHEMA_VERSION}")
 _DROP_AT_ONCE: Final = 256
 _TALLY: Final = f"COUNT(*), COALESCE(SUM(items), 0), COALESCE(SUM(size + {PARCEL_OVERHEAD_BYTES}), 0)"
 
@@ -103,33 +100,24 @@ class _File:
     """The file, for callers that may block. Not for two threads at a time."""
 
     def __init__(self, path: Path, limits: OutboxLimits, entropy: Callable[[int], bytes]) -> None:
-        self._path = path
         self._limits = limits
-        self._database: sqlite3.Connection | None = None
-        with self._errors("opened"):
-            is_new = _make_private(path)
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        self._file = SqliteFile(path, _schema(entropy))
         try:
-            with self._errors("opened"):
-                self._prepare(entropy)
-                if is_new:
-                    _sync_folder(path.parent)
+            with self._file.errors("opened"):
                 self.state = self._load()
         except BaseException:
-            self.close()
+            self._file.close()
             raise
 
     def close(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        self._file.close()
 
     def put(self, kind: ParcelKind, encode: Encode, items: int) -> int:
         sequence = self.state.last[kind] + 1
         body = encode(self.state.names[kind], sequence)
         check_parcel(self._limits, body, items)
         state = self.state.with_parcel(kind, items, len(body))
-        with self._transaction() as database:
+        with self._file.change() as database:
             row = (kind.value, sequence, items, len(body), body)
             database.execute("INSERT INTO parcel (kind, sequence, items, size, body) VALUES (?, ?, ?, ?, ?)", row)
             for victims in ParcelKind:  # telemetry first
@@ -140,13 +128,13 @@ class _File:
 
     def pending(self, kind: ParcelKind, limit: int) -> Sequence[Parcel]:
         query = "SELECT sequence, items, body FROM parcel WHERE kind = ? ORDER BY sequence LIMIT ?"
-        with self._errors("read"):
-            rows = self._open.execute(query, (kind.value, limit)).fetchall()
+        with self._file.errors("read"):
+            rows = self._file.connection.execute(query, (kind.value, limit)).fetchall()
         return tuple(Parcel(kind, sequence, items, body) for sequence, items, body in rows)
 
     def acknowledge(self, kind: ParcelKind, sequence: int) -> None:
         check_acknowledged(self.state, kind, sequence)
-        with self._transaction() as database:
+        with self._file.change() as database:
             state = self._remove(database, self.state, kind, sequence, dropped=False)
         self.state = state
 
@@ -159,31 +147,11 @@ class _File:
 
     def _set_downlink(self, sequence: int) -> None:
         state = replace(self.state, downlink_taken=sequence)
-        with self._transaction() as database:
+        with self._file.change() as database:
             self._store_numbers(database, state)
         self.state = state
 
     # --- inside -----------------------------------------------------------------------------------
-
-    @property
-    def _open(self) -> sqlite3.Connection:
-        if self._database is None:
-            raise UsageError(f"{self._path} was closed")
-        return self._database
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        """All of the block or nothing of it, durable when it ends."""
-        database = self._open
-        with self._errors("written"):
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
 
     def _make_room(self, database: sqlite3.Connection, state: OutboxState, kind: ParcelKind) -> OutboxState:
         query = "SELECT sequence, size FROM parcel WHERE kind = ? ORDER BY sequence LIMIT ?"
@@ -206,36 +174,8 @@ class _File:
         database.execute("DELETE FROM parcel WHERE kind = ? AND sequence <= ?", those)
         return state.without(kind, Tally(*gone), dropped=dropped)
 
-    def _prepare(self, entropy: Callable[[int], bytes]) -> None:
-        database = self._open
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("BEGIN IMMEDIATE")  # takes the lock, and keeps it
-        except sqlite3.OperationalError as error:
-            if _code(error) == sqlite3.SQLITE_BUSY:
-                raise ConfigError(f"{self._path} is in use by another process: stop that node first") from None
-            raise
-        database.execute("ROLLBACK")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA journal_size_limit = 4194304")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        (application,) = database.execute("PRAGMA application_id").fetchone()
-        if (version, application) == (0, 0):
-            database.execute("BEGIN IMMEDIATE")  # executescript would commit in between
-            for statement in (*_SCHEMA, *_MARKS):
-                database.execute(statement)
-            names = [(kind.value, name) for kind, name in new_names(entropy).items()]
-            database.executemany("INSERT INTO name (kind, value) VALUES (?, ?)", names)
-            database.execute("COMMIT")
-        elif application != _APPLICATION_ID:
-            raise StorageError(f"{self._path} is no outbox: name another file")
-        elif version != SCHEMA_VERSION:
-            advice = f"this Aerolink reads {SCHEMA_VERSION}: use the Aerolink that wrote it"
-            raise StorageError(f"{self._path} has format version {version}; {advice}")
-
     def _load(self) -> OutboxState:
-        database = self._open
+        database = self._file.connection
         numbers = dict[str, int](database.execute("SELECT name, value FROM number").fetchall())
         query = f"SELECT {_TALLY} FROM parcel WHERE kind = ?"  # noqa: S608
         names = dict[int, bytes](database.execute("SELECT kind, value FROM name").fetchall())
@@ -252,33 +192,14 @@ class _File:
         changed = [(name, value) for name, value in after.items() if before[name] != value]
         database.executemany("INSERT OR REPLACE INTO number (name, value) VALUES (?, ?)", changed)
 
-    @contextlib.contextmanager
-    def _errors(self, what: str) -> Generator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StorageError(f"{self._path} cannot be {what}: {os.strerror(error.errno or 0)}") from None
-        except sqlite3.Error as error:
-            raise StorageError(f"{self._path} cannot be {what}: {_reason(error)}") from None
 
+def _schema(entropy: Callable[[int], bytes]) -> Schema:
+    def fill(connection: sqlite3.Connection) -> None:
+        names = [(kind.value, name) for kind, name in new_names(entropy).items()]
+        connection.executemany("INSERT INTO name (kind, value) VALUES (?, ?)", names)
 
-_REASONS: Final = {
-    sqlite3.SQLITE_FULL: "the disk is full; free some space and try again",
-    sqlite3.SQLITE_READONLY: "it is read-only; run as its owner, on a writable disk",
-    sqlite3.SQLITE_CANTOPEN: "no such folder, or no right to it",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; move it away, what waits for the cloud is lost",
-    sqlite3.SQLITE_NOTADB: "it is damaged; move it away, what waits for the cloud is lost",
-    sqlite3.SQLITE_IOERR: "the disk failed",
-}
-
-
-def _code(error: sqlite3.Error) -> int:
-    """The primary result code, https://www.sqlite.org/rescode.html; 0 where Python gives none."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _reason(error: sqlite3.Error) -> str:
-    return _REASONS.get(_code(error), f"SQLite error {getattr(error, 'sqlite_errorname', type(error).__name__)}")
+    damaged = "move it away, what waits for the cloud is lost"
+    return Schema(_APPLICATION_ID, SCHEMA_VERSION, _SCHEMA, "outbox", damaged, "node", fill)
 
 
 def _last_name(kind: ParcelKind) -> str:
@@ -297,28 +218,3 @@ def _numbers(state: OutboxState) -> dict[str, int]:
         values = (dropped.parcels, dropped.items, dropped.size_bytes)
         numbers |= {_last_name(kind): state.last[kind], **dict(zip(_dropped_names(kind), values, strict=True))}
     return numbers
-
-
-def _make_private(path: Path) -> bool:
-    """Make the file for its owner only, or check that it is; return whether it is new. SQLite's own take its mode."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        info = path.lstat()
-        if not path.is_file() or path.is_symlink():
-            raise ConfigError(f"{path} is no regular file: put the file itself there") from None
-        if info.st_mode & 0o077 or info.st_uid != os.geteuid():
-            raise ConfigError(f"{path} is open to other users: chmod 600 it, as its owner") from None
-        return info.st_size == 0
-    except OSError as error:
-        raise StorageError(f"{path} cannot be made: {os.strerror(error.errno or 0)}") from None
-    os.close(fd)
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)  # or a power cut could take the whole file
-    finally:
-        os.close(fd)

@@ -12,9 +12,10 @@ import trio.testing
 from nodes.cloud.api import status_of
 from nodes.cloud.events import AlarmReported, CloudAlarmKind, DeviceSeen, TelemetryReceived
 from nodes.cloud.limits import CloudLimits
-from nodes.cloud.ports import Authority, StorageFullError, Usage
+from nodes.cloud.ports import Authority, Usage
 from nodes.https import Body, HttpError, Request, Response
 from nodes.pki.authority import DeviceAuthority
+from nodes.stores.sqlitefile import StorageFullError
 from protocols.cloud_api import ROUTES, Listener, Route, RouteId, path_of
 from protocols.cloudlink import CloudBody, encode, encode_relay
 from protocols.errors import MalformedError, RevokedError, StorageError

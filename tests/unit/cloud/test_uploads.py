@@ -11,7 +11,8 @@ import trio
 
 from nodes.cloud.events import CloudAlarmKind, FlightStored, LogHeld, UploadProgressed
 from nodes.cloud.limits import CloudLimits
-from nodes.cloud.ports import StorageFullError, Usage
+from nodes.cloud.ports import Usage
+from nodes.stores.sqlitefile import StorageFullError
 from protocols.cloud_api import RouteId
 from protocols.crypto.hpke import HpkeKey
 from protocols.sealing import HEADER_BYTES, TRAILER_BYTES

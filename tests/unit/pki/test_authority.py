@@ -103,7 +103,7 @@ async def test_a_damaged_database_is_named(tmp_path: Path) -> None:
         pass
     path = tmp_path / "cloud" / "pki" / "authority.sqlite"
     path.write_bytes(b"no database at all, and long enough to be one" * 100)
-    with pytest.raises(StorageError, match=r"authority.sqlite cannot be used: it is damaged"):
+    with pytest.raises(StorageError, match=r"authority.sqlite cannot be opened: it is damaged"):
         await DeviceAuthority.open(path.parent, HOSTS, NOW)
 
 

@@ -241,7 +241,7 @@ async def test_files_of_others_and_of_other_versions_are_left_alone(tmp_path: Pa
     (tmp_path / "link.db").symlink_to(path)
     with pytest.raises(ConfigError, match="no regular file"):
         await SqliteOutbox.open(tmp_path / "link.db")
-    with pytest.raises(StorageError, match="cannot be made"):
+    with pytest.raises(StorageError, match="cannot be opened"):
         await SqliteOutbox.open(tmp_path / "nowhere" / "outbox.db")
 
 
