@@ -57,6 +57,8 @@ SCHEMA: Final = Schema(
             "PRIMARY KEY (device, sequence)) STRICT"
         ),
     ),
+    name="file of a cloud",
+    owner="cloud",
 )
 
 

@@ -202,7 +202,7 @@ async def test_the_file_is_private_and_of_one_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("statement", "line"),
-    [("PRAGMA user_version = 2", "format version 2"), ("PRAGMA application_id = 7", "is no file of this kind")],
+    [("PRAGMA user_version = 2", "format version 2"), ("PRAGMA application_id = 7", "is no file of a cloud")],
 )
 async def test_another_file_is_not_touched(tmp_path: Path, statement: str, line: str) -> None:
     async with records_of("files", tmp_path):
