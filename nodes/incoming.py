@@ -123,6 +123,11 @@ class IncomingObject:
         self._wakeup.set()
 
     @property
+    def status(self) -> BulkStatus | None:
+        """How the transfer ended, if it has: HASH_MISMATCH when all of it came and was not what was offered."""
+        return self._status
+
+    @property
     def is_full(self) -> bool:
         """Whether as many bytes wait to be taken as may."""
         return self._waiting_bytes > _MAX_WAITING_BYTES

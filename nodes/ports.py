@@ -302,6 +302,10 @@ class LogWriter(Protocol):
         """
         ...
 
+    async def discard(self) -> None:
+        """Close, and drop what came of an announced log: it is known to be wrong. After ``finish`` nothing."""
+        ...
+
     async def aclose(self) -> None:
         """Keep what came of an announced log for the next attempt, drop it otherwise. After ``finish`` nothing."""
         ...

@@ -156,6 +156,10 @@ class LogDesk:
         try:
             await _copy(incoming, writer)
             await writer.finish()
+        except LinkClosedError:
+            if incoming.status is BulkStatus.HASH_MISMATCH:  # wrong bytes, now or earlier, and nobody knows which:
+                await writer.discard()  # kept, they would spoil every later attempt
+            raise
         finally:
             with trio.CancelScope(shield=True):
                 await writer.aclose()
@@ -167,23 +171,17 @@ async def _copy(incoming: IncomingObject, writer: LogWriter) -> None:
         incoming.received_bytes = len(prefix)
         buffered: list[bytes] = []
         size = 0
-        try:
-            async for chunk in chunks:
-                buffered.append(chunk)
-                size += len(chunk)
-                if size >= _BUFFER_BYTES:
-                    whole, buffered, size = b"".join(buffered), [], 0
-                    await writer.write(whole)
-        finally:
-            # All that came: the store drops a log that is whole and wrong, but would keep a wrong one that lacks its end
-            # for the next attempt, and then no attempt could ever succeed.
-            if buffered:
-                with trio.CancelScope(shield=True):
-                    await writer.write(b"".join(buffered))
+        async for chunk in chunks:
+            buffered.append(chunk)
+            size += len(chunk)
+            if size >= _BUFFER_BYTES:
+                await writer.write(b"".join(buffered))
+                buffered, size = [], 0
+        await writer.write(b"".join(buffered))
 
 
 def _is_given_away(entry: LogEntry) -> bool:
-    """Whether a log was handed over, and its room used for others: if the next hop lost it, we want it again (SL-44)."""
+    """Whether a log was handed over and its room used for others (SL-44): who still has it may give it to us again."""
     return not entry.stored and entry.state is not LogState.ACKNOWLEDGED
 
 

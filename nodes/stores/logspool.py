@@ -81,6 +81,14 @@ class SpooledLog:
         self._done = True
         return entry
 
+    async def discard(self) -> None:
+        """Close, and drop what came, even when cancelled."""
+        if self._done:
+            return
+        self._done = True
+        with trio.CancelScope(shield=True):
+            await self._decide.run(partial(self._spool.abandon, self._writer, keep=False))
+
     async def aclose(self) -> None:
         """Keep what came of an announced log for the next attempt, even when cancelled; drop it otherwise."""
         if self._done:
