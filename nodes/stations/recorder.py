@@ -15,11 +15,14 @@ import trio
 from nodes.flight import FlightDigest, FlightFrame, encode_flight
 from nodes.ports import DroneSealing, LogEntry
 from nodes.stations.logs import LogDesk
+from protocols.errors import AerolinkError
 from protocols.sealing import CloudKey, LogSealer, SigningKeys
 
 _FLIGHT_ID_BYTES: Final = 16
 _MAX_WAITING: Final = 8
-"""Flights that wait for a key; for one more the oldest is lost."""
+"""Flights that wait for a key, or for room; for one more the oldest is lost."""
+_AGAIN_S: Final = 30.0
+"""Until a flight that could not be stored is sealed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,15 @@ class Recorder:
                     self._tell("a flight waits: no cloud has given a key to seal it to")
                 await self._bell.wait()
                 continue
-            entry = await self._seal(self._waiting[0], key)
-            self._waiting.popleft()
+            flight = self._waiting[0]
+            try:
+                entry = await self._seal(flight, key)
+            except AerolinkError as error:  # no room, for one: whoever withholds receipts can bring that about
+                self._tell(f"a flight waits: it could not be stored: {error}")
+                await trio.sleep(_AGAIN_S)
+                continue
+            if self._waiting[0] is flight:  # it may have been given up meanwhile
+                self._waiting.popleft()
             self._tell(f"flight {entry.flight_id.hex()[:8]}: sealed and signed, {entry.size_bytes:,} bytes")
             self._desk.ring()
 
