@@ -12,9 +12,9 @@ from nodes.node import Node
 from nodes.stations.keep import serve_link, until_down
 from nodes.stations.notes import Line, LinkIsUp, LinkMeter, Say, counts_of, say_alarms
 from protocols.crypto.fingerprint import fingerprint_text
-from protocols.errors import LocalError
+from protocols.errors import AerolinkError, LocalError
 from protocols.events import Alarm, AlarmKind, Sendable, SendCommand
-from specs.registry import ChannelId
+from specs.registry import ChannelId, CloseCode
 
 METER_S: Final = 0.2
 """Time between two meters."""
@@ -68,25 +68,39 @@ class Station:
         async def all_of_them(link: Link) -> None:
             async with trio.open_nursery() as nursery:
                 for task in running:
-                    nursery.start_soon(until_down, task, link)
+                    nursery.start_soon(self._guarded, name, task, link)
 
         try:
             await serve_link(link, all_of_them)
         finally:
             self._say_meter(name, self._times[name], link)
 
+    async def _guarded(self, name: str, task: Task, link: Link) -> None:
+        """Run a task; what goes wrong in it ends this link and nothing else, whoever brought it about."""
+        try:
+            await until_down(task, link)
+        except* AerolinkError as errors:
+            self.tell(f"{name}: the link is given up: {_first_of(errors)}")
+            await link.close(CloseCode.GOING_AWAY)
+
     async def _suspect(self, link: Link) -> None:
         """Tell when the relay brings what its far end did not send, or not again."""
         told = 0
-        while True:
-            await trio.sleep(SUSPECT_S)
-            counters = link.stats().link
-            count = counters.failed_opens + counters.replays
-            if count > told:
-                told = count
-                what = f"{counters.failed_opens} altered or forged, {counters.replays} replayed"
-                who = f"{link.role.name.lower()} {link.key_id.hex()}"
-                self._node.raise_alarm(Alarm(AlarmKind.RELAY_TAMPERS, f"datagrams as if from the {who}: {what}"))
+        try:
+            while True:
+                await trio.sleep(SUSPECT_S)
+                told = self._tell_tampering(link, told)
+        finally:
+            self._tell_tampering(link, told)
+
+    def _tell_tampering(self, link: Link, told: int) -> int:
+        counters = link.stats().link
+        count = counters.failed_opens + counters.replays
+        if count > told:
+            what = f"{counters.failed_opens} altered or forged, {counters.replays} replayed"
+            who = f"{link.role.name.lower()} {link.key_id.hex()}"
+            self._node.raise_alarm(Alarm(AlarmKind.RELAY_TAMPERS, f"datagrams as if from the {who}: {what}"))
+        return count
 
     async def _meter(self, name: str, times: int, link: Link) -> None:
         while True:
@@ -97,6 +111,12 @@ class Station:
         stats = link.stats()
         rtt_ms = None if stats.rtt_s is None else stats.rtt_s * 1_000
         self.say(LinkMeter(self.name, name, counts_of(stats.channels), stats.link.rekeys, rtt_ms, times))
+
+
+def _first_of(errors: BaseExceptionGroup[AerolinkError]) -> BaseException:
+    """Return an error of a group, of whatever depth."""
+    first = errors.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def send_or_drop(link: Link, message: Sendable) -> None:
