@@ -21,7 +21,15 @@ from nodes.pki.authority import DeviceAuthority
 from nodes.ports import CloudSealing
 from nodes.relaying import RemoteInitiating
 from nodes.trust import Stores
-from protocols.errors import ConfigError, FlowRefusedError, StorageError
+from protocols.errors import (
+    AerolinkError,
+    ConfigError,
+    FlowRefusedError,
+    NotPairedError,
+    PeerError,
+    StorageError,
+    SuiteRefusedError,
+)
 from protocols.events import Alarm, AlarmKind
 from protocols.link.config import LinkConfig
 from protocols.link.peers import PeerRecord
@@ -31,6 +39,8 @@ from specs.registry import LinkType, Role
 T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 _SWEEP_S: Final = 3_600.0
+_ANOTHER_WAY: Final = (PeerError, NotPairedError, SuiteRefusedError)
+"""What a device on the way can bring about by saying nothing, or something false: a hint of a refusal is not proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +168,14 @@ class Cloud(RemoteInitiating):
         return tuple(device for device, hop in self._hops.items() if hop.is_up)
 
     async def connect_drone(self, drone_id: bytes) -> Link:
-        """Make a link to a paired drone through the first device that has it behind.
+        """Make a link to a paired drone through one of the devices that have it behind; they take turns.
 
         FlowRefusedError when none has; the errors of ``connect``.
         """
         return await self._through_any(lambda relay: self.connect_over(relay, drone_id))
 
     async def pair_drone(self, code: LinkingCode, drone_id: bytes) -> PeerRecord:
-        """Pair with the drone that shows ``code`` through the first device that has it behind.
+        """Pair with the drone that shows ``code`` through one of the devices that have it behind.
 
         ``drone_id`` is what the relays know it by; that it is the drone, the code proves. FlowRefusedError when none
         has it; the errors of ``pair``.
@@ -173,13 +183,17 @@ class Cloud(RemoteInitiating):
         return await self._through_any(lambda relay: self.pair_over(relay, code, drone_id))
 
     async def _through_any(self, go: Callable[[bytes], Awaitable[T]]) -> T:
-        refusal = FlowRefusedError("no device is here that could reach the drone")
+        """Who was asked last is asked last: a device that drops what it carries stands in nobody's way."""
+        failure: AerolinkError = FlowRefusedError("no device is here that could reach the drone")
         for device in self.devices_up:
+            hop = self._hops.pop(device, None)
+            if hop is not None:
+                self._hops[device] = hop
             try:
                 return await go(bytes.fromhex(device))
-            except FlowRefusedError as error:
-                refusal = error
-        raise refusal
+            except _ANOTHER_WAY as error:
+                failure = error
+        raise failure
 
     # --- what the parts tell --------------------------------------------------------------------
 
