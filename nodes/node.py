@@ -78,6 +78,8 @@ class Node(Service):
         """Policy and limits."""
         self.alarms: Final[deque[Alarm]] = deque(maxlen=_MAX_ALARMS)
         """What the operator must see, newest last."""
+        self.alarms_raised = 0
+        """How many have been put there, those that ``alarms`` has forgotten included."""
         self.alarm_counts: Final[Counter[AlarmKind]] = Counter()
         """How many of each kind there were, those that ``alarms`` has no room for included."""
         self.links: Final[dict[Connection, Link]] = {}
@@ -254,10 +256,16 @@ class Node(Service):
         """Tell the operator of something that the application has seen."""
         self._on_alarm(alarm)
 
+    def alarms_after(self, number: int) -> list[Alarm]:
+        """Return the alarms behind the first ``number`` of ``alarms_raised``, as far as they are kept."""
+        fresh = min(self.alarms_raised - number, len(self.alarms))
+        return list(self.alarms)[-fresh:] if fresh > 0 else []
+
     def _on_alarm(self, alarm: Alarm) -> None:
         self.alarm_counts[alarm.kind] += 1
         if self.alarm_counts[alarm.kind] <= _MAX_ALARMS_OF_A_KIND or alarm.kind not in _BY_STRANGERS:
             self.alarms.append(alarm)
+            self.alarms_raised += 1
         _log.warning("alarm: %s", alarm.kind.value, extra={"hostile": True})
 
 

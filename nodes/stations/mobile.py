@@ -234,11 +234,10 @@ class MobileStation(Station):
         """Bring our own alarms to the cloud."""
         told = 0
         while True:
-            alarms = list(self._mobile.alarms)
-            for alarm in alarms[told:]:
+            for alarm in self._mobile.alarms_after(told):
                 if self.uplink is not None:
                     self.uplink.alarm(alarm.kind.name.lower(), alarm.detail)
-            told = len(alarms)
+            told = self._mobile.alarms_raised
             await trio.sleep(_ALARMS_S)
 
 

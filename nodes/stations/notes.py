@@ -283,6 +283,6 @@ def counts_of(stats: ChannelsStats) -> Counts:
 
 def say_alarms(node: Node, name: str, say: Say, told: int = 0) -> int:
     """Tell the alarms of a node from number ``told`` on; return how many have been told."""
-    for alarm in tuple(node.alarms)[told:]:
+    for alarm in node.alarms_after(told):
         say(Alarmed(name, alarm.kind.name, f"{alarm.kind.value}: {alarm.detail}" if alarm.detail else alarm.kind.value))
-    return len(node.alarms)
+    return node.alarms_raised
