@@ -63,6 +63,7 @@ class Downlinks:
         self._on_event = on_event
         self._on_hop = on_hop
         self._lines: dict[str, _Line] = {}
+        self._leaving: list[DownlinkStream] = []
         self._opening = trio.Lock()
 
     async def send(self, device: str, topic: str, body: Mapping[str, Packable]) -> int:
@@ -122,7 +123,13 @@ class Downlinks:
         """End every downlink: the cloud closes. What waits for a relay still goes, goodbyes among it."""
         for line in tuple(self._lines.values()):
             if line.stream is not None:
+                self._leaving.append(line.stream)
                 line.stream.end(last_words=True)
+
+    async def gone(self) -> None:
+        """Wait until the responses that :meth:`end_all` has ended are over; a device that does not read keeps us."""
+        for stream in self._leaving:
+            await stream.over.wait()
 
     # --- for the streams --------------------------------------------------------------------------
 
@@ -165,6 +172,8 @@ class DownlinkStream(AsyncIterator[bytes]):
         """Whose it is."""
         self.hop: Final = CloudHop(device, self._send)
         """The relay's way to the device."""
+        self.over: Final = trio.Event()
+        """Everything has been read, or nobody reads any more."""
         self._owner = owner
         self._after = after
         self._limits = limits
@@ -190,6 +199,7 @@ class DownlinkStream(AsyncIterator[bytes]):
 
     async def aclose(self) -> None:
         """End it: the device has gone."""
+        self.over.set()
         await trio.lowlevel.checkpoint()
         self.end()
 
@@ -211,6 +221,7 @@ class DownlinkStream(AsyncIterator[bytes]):
                     return KEEPALIVE
         if last_words := self._relayed():
             return last_words
+        self.over.set()
         raise StopAsyncIteration
 
     def _relayed(self) -> bytes:

@@ -39,6 +39,8 @@ from specs.registry import LinkType, Role
 T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 _SWEEP_S: Final = 3_600.0
+_LAST_WORDS_S: Final = 1.0
+"""For devices to take what was said to drones at the end."""
 _ANOTHER_WAY: Final = (PeerError, NotPairedError, SuiteRefusedError)
 """What a device on the way can bring about by saying nothing, or something false: a hint of a refusal is not proven."""
 
@@ -110,7 +112,10 @@ class Cloud(RemoteInitiating):
 
     async def _goodbye(self) -> None:
         await super()._goodbye()
-        self._api.downlinks.end_all()
+        downlinks = self._api.downlinks
+        downlinks.end_all()
+        with trio.move_on_after(_LAST_WORDS_S, shield=True):
+            await downlinks.gone()
 
     @property
     def api(self) -> CloudApi:

@@ -177,6 +177,25 @@ async def test_the_cloud_ends_all_downlinks(cloud: CloudKit) -> None:
     assert [await each.is_over() for each in both] == [True, True]
 
 
+async def test_a_cloud_that_ends_waits_until_its_last_words_are_taken(tmp_path: Path, autojump_clock: object) -> None:
+    assert autojump_clock
+    async with cloud_of("memory", tmp_path) as cloud:
+        listening, silent = await listen(cloud), await listen(cloud, device=OTHER)
+        cloud.hops[0].send(OPEN)
+        cloud.api.downlinks.end_all()
+        with trio.move_on_after(1.0) as waited:
+            await cloud.api.downlinks.gone()
+        assert waited.cancelled_caught
+        assert await listening.next() == (OPEN,)
+        assert await listening.is_over()
+        with trio.move_on_after(1.0) as waited:
+            await cloud.api.downlinks.gone()
+        assert waited.cancelled_caught  # the other has not read to its end
+        await silent.stream.aclose()
+        with trio.fail_after(1.0):
+            await cloud.api.downlinks.gone()
+
+
 async def test_cl_35_a_silent_downlink_says_that_it_is_there(tmp_path: Path, autojump_clock: object) -> None:
     assert autojump_clock
     async with cloud_of("memory", tmp_path) as cloud:
