@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = {
+    "authority": "the vehicle flies home",
+    "four_nodes": "the cloud has the flight",
     "two_machines": "the drone received: take off",
     "udp_echo": "echo: hello",
     "own_key_store": "gave out no key",
