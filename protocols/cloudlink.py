@@ -22,6 +22,7 @@ from specs.cloudlink import (
     MAPS,
     MAX_RECORD_BYTES,
     MAX_RELAY_FRAMES,
+    MAX_SEQUENCE,
     RELAY_BATCH,
     Accepted,
     AlarmReport,
@@ -266,8 +267,8 @@ KEEPALIVE: Final = codec.build(DOWNLINK_RECORD, DownlinkRecord(DownlinkKind.KEEP
 
 def encode_message_record(sequence: int, body: bytes) -> bytes:
     """Return the record of a message; ``body`` is ``encode(DownlinkMessage(...))``. UsageError."""
-    if sequence < 1:
-        raise UsageError("messages of the downlink count from 1")
+    if not 1 <= sequence <= MAX_SEQUENCE:
+        raise UsageError("messages of the downlink count from 1, below 2^63")
     return codec.build(DOWNLINK_RECORD, DownlinkRecord(DownlinkKind.MESSAGE, sequence, body))
 
 
@@ -279,7 +280,7 @@ def encode_relay_record(batch: bytes) -> bytes:
 def decode_record_untrusted(data: codec.Buffer) -> DownlinkItem:
     """Return what one whole record holds; MalformedError."""
     record = codec.parse_untrusted(DOWNLINK_RECORD, data)
-    if (record.kind is DownlinkKind.MESSAGE) != (record.sequence > 0):
+    if (record.kind is DownlinkKind.MESSAGE) != (record.sequence > 0) or record.sequence > MAX_SEQUENCE:
         raise MalformedError("cloudlink: a record of the downlink with a wrong sequence")
     if record.kind is DownlinkKind.MESSAGE:
         return record.sequence, decode_untrusted(DownlinkMessage, record.payload)

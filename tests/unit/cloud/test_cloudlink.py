@@ -354,10 +354,13 @@ def test_records_are_cut_byte_by_byte() -> None:
 
 def test_cl_30_cl_35_sequences_belong_to_messages_alone() -> None:
     body = encode(MESSAGE)
-    with pytest.raises(UsageError):
-        encode_message_record(0, body)
+    for number in (0, 2**63):
+        with pytest.raises(UsageError):
+            encode_message_record(number, body)
+    assert decode_record_untrusted(encode_message_record(2**63 - 1, body)) == (2**63 - 1, MESSAGE)
     for record in (
         DownlinkRecord(DownlinkKind.MESSAGE, 0, body),
+        DownlinkRecord(DownlinkKind.MESSAGE, 2**63, body),  # no database at the device could keep it
         DownlinkRecord(DownlinkKind.MESSAGE, 1, encode(Health(1))),
         DownlinkRecord(DownlinkKind.RELAY, 1, encode_relay(RELAYED)),
         DownlinkRecord(DownlinkKind.RELAY, 0, b""),
