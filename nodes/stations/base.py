@@ -102,6 +102,11 @@ class Station:
             self._node.raise_alarm(Alarm(AlarmKind.RELAY_TAMPERS, f"datagrams as if from the {who}: {what}"))
         return count
 
+    def refuse_log(self, link: Link, why: str) -> None:
+        """Tell the operator of a log that a neighbour should not have sent."""
+        who = f"{link.role.name.lower()} {link.key_id.hex()}"
+        self._node.raise_alarm(Alarm(AlarmKind.LOG_REFUSED, f"from the {who}: {why}"))
+
     async def _meter(self, name: str, times: int, link: Link) -> None:
         while True:
             self._say_meter(name, times, link)

@@ -126,8 +126,11 @@ class LogDesk:
             return Answer(Result.FAILED, "the store cannot be read")
         return Answer(Result.STARTED if entry is None or _is_given_away(entry) else Result.DONE)
 
-    async def take(self, incoming: IncomingObject, tell: Tell) -> None:
-        """Take a log whole; what came of it stays for the next attempt when the link ends."""
+    async def take(self, incoming: IncomingObject, tell: Tell, refuse: Tell) -> None:
+        """Take a log whole; what came of it stays for the next attempt when the link ends.
+
+        ``refuse`` is told of what no honest neighbour sends: each has looked at what it passes on.
+        """
         sha256 = incoming.offer.sha256
         if sha256 in self._taking:
             incoming.end(BulkStatus.REFUSED)
@@ -135,9 +138,13 @@ class LogDesk:
         self._taking.add(sha256)
         try:
             await self._take(incoming)
-        except LinkClosedError:
-            return  # what is here stays
-        except (LocalError, PeerError) as error:
+        except LinkClosedError:  # what is here stays
+            if incoming.status is BulkStatus.HASH_MISMATCH:
+                refuse("what came, now and perhaps earlier, is not what was offered")
+        except PeerError:
+            refuse("what came is no sealed log")
+            _end(incoming, BulkStatus.REFUSED)
+        except LocalError as error:
             tell(f"a log is not taken: {error}")
             _end(incoming, BulkStatus.REFUSED)
         else:

@@ -127,7 +127,7 @@ class MobileStation(Station):
                     answer = await self._answer_untrusted(event)
                     answer_to(link, event.id, event.channel, GROUNDLINK.encode(answer))
                 elif isinstance(event, IncomingObject):
-                    nursery.start_soon(self._take_log, event)
+                    nursery.start_soon(self._take_log, link, event)
 
     def _take_untrusted(self, event: StateReceived | StreamReceived) -> None:
         data = self._passing.take_untrusted(event)
@@ -145,8 +145,8 @@ class MobileStation(Station):
             return Answer(Result.INVALID)
         return await self.desk.answer(message) if isinstance(message, LogOffer) else Answer(Result.UNSUPPORTED)
 
-    async def _take_log(self, incoming: IncomingObject) -> None:
-        await self.desk.take(incoming, self.tell)
+    async def _take_log(self, link: Link, incoming: IncomingObject) -> None:
+        await self.desk.take(incoming, self.tell, partial(self.refuse_log, link))
         if self.uplink is not None:
             self.uplink.log_added()
 

@@ -107,7 +107,7 @@ class RcStation(Station):
                     answer = await self._answer_untrusted(event)
                     answer_to(link, event.id, event.channel, AIRLINK.encode(answer))
                 elif isinstance(event, IncomingObject):
-                    nursery.start_soon(self.desk.take, event, self.tell)
+                    nursery.start_soon(self.desk.take, event, self.tell, partial(self.refuse_log, link))
 
     async def _answer_untrusted(self, event: CommandReceived) -> Answer:
         try:
