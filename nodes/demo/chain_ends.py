@@ -337,4 +337,4 @@ class CloudChainEnd(ChainEnd):
         flight = event.flight
         took_s = trio.current_time() - (self._began_s or trio.current_time())
         size_bytes = frame_bytes_of(flight.size_bytes, flight.messages)
-        self.say(Delivered(flight.messages, size_bytes, flight.sha256.hex(), took_s))
+        self.say(Delivered(flight.messages, size_bytes, flight.sha256.hex(), took_s, self.name))

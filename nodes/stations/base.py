@@ -10,7 +10,7 @@ import trio
 from nodes.link import Link
 from nodes.node import Node
 from nodes.stations.keep import serve_link, until_down
-from nodes.stations.notes import Line, LinkIsUp, LinkMeter, Say, counts_of, say_alarms
+from nodes.stations.notes import Line, LinkIsDown, LinkIsUp, LinkMeter, Say, counts_of, say_alarms
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import AerolinkError, LocalError
 from protocols.events import Alarm, AlarmKind, Sendable, SendCommand
@@ -74,6 +74,7 @@ class Station:
             await serve_link(link, all_of_them)
         finally:
             self._say_meter(name, self._times[name], link)
+            self.say(LinkIsDown(self.name, name))
 
     async def _guarded(self, name: str, task: Task, link: Link) -> None:
         """Run a task; what goes wrong in it ends this link and nothing else, whoever brought it about."""

@@ -37,6 +37,8 @@ from specs.airlink.numbers import Direction
 from specs.registry import ChannelId, Role
 from specs.remotelink import LogReceipt, RevokePeer, SealingKeys, VerifyingKeys
 
+_LIVE_S: Final = 1.0
+"""How often what came live is told."""
 _NOTICES_S: Final = 2.0
 """How often revocations that wait for a drone are looked at."""
 
@@ -176,8 +178,11 @@ class CloudStation(Station):
 
     async def _tell_live(self) -> None:
         told = -1
-        while True:
-            if self.live_messages != told:
-                told = self.live_messages
-                self.say(Live(told))
-            await trio.sleep(1.0)
+        try:
+            while True:
+                if self.live_messages != told:
+                    told = self.live_messages
+                    self.say(Live(told))
+                await trio.sleep(_LIVE_S)
+        finally:
+            self.say(Live(self.live_messages))

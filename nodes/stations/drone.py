@@ -16,7 +16,7 @@ from nodes.ports import CarrierName, DroneSealing, LogStore, PeerDirectory
 from nodes.stations.base import Station, answer_to, send_or_drop
 from nodes.stations.craft import Craft
 from nodes.stations.logs import LogDesk, ask_over
-from nodes.stations.notes import HandedOver, Say
+from nodes.stations.notes import HandedOver, Holds, Say
 from nodes.stations.recorder import RecordedFlight, Recorder
 from protocols.airlink import AIRLINK
 from protocols.authority import Authority, AuthorityChanged, AuthorityPolicy, Reason, owner_among
@@ -221,9 +221,11 @@ class DroneStation(Station):
     def _tell_change(self, change: AuthorityChanged) -> None:
         before, after = (self._role_of(each) for each in (change.before, change.after))
         right = change.right.name.lower()
-        self.tell(f"the {right} right goes from {before} to {after}: {change.reason.value}")
+        self.say(Holds(right, after))
         if change.reason is Reason.HANDED_OVER:
             self.say(HandedOver(right, before, after, round(change.at_s - self._began_s, 3)))
+        else:
+            self.tell(f"the {right} right goes from {before} to {after}: {change.reason.value}")
 
     def _role_of(self, key_id: bytes | None) -> str:
         roles = [seat.role.name.lower() for seat in self._seats.values() if seat.key_id == key_id]

@@ -24,7 +24,7 @@ from nodes.stations.base import RELAY, Station, answer_to
 from nodes.stations.hands import Hands
 from nodes.stations.keep import Keeper
 from nodes.stations.logs import LogDesk
-from nodes.stations.notes import LinkIsUp, Progress, Say
+from nodes.stations.notes import LinkIsDown, LinkIsUp, Progress, Say
 from nodes.stations.passing import Passing
 from nodes.uplink.events import UplinkEvents
 from nodes.uplink.outbox import Outbox, Parcel
@@ -94,6 +94,7 @@ class MobileStation(Station):
         self._way = way
         self._passing = Passing(GROUNDLINK, self._look)
         self._clients: deque[HttpsClient] = deque(maxlen=_CLIENTS)
+        self._online = False
 
     async def run(self) -> None:
         """Work for ever."""
@@ -209,8 +210,11 @@ class MobileStation(Station):
 
     def _on_state(self, state: UplinkState, reason: str) -> None:
         self.tell(f"cloud: {state.value}{f': {reason}' if reason else ''}")
+        if self._online:
+            self.say(LinkIsDown(self.name, "mobile-cloud"))
+        self._online = state is UplinkState.ONLINE
         session = next((client.session for client in self._clients if client.session is not None), None)
-        if state is UplinkState.ONLINE and session is not None and self._way is not None:
+        if self._online and session is not None and self._way is not None:
             peer = self._way.credentials.authority_id.hex()
             self.say(LinkIsUp(self.name, session.suite, peer, session.handshake_s * 1_000, "mobile-cloud", "https"))
 

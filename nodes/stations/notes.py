@@ -88,6 +88,16 @@ class LinkIsUp:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkIsDown:
+    """A link has ended at this end."""
+
+    node: str
+    """Which end."""
+    link: str
+    """Which link."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkMeter:
     """Counters of one end of one link, a few times a second and at its end."""
 
@@ -131,6 +141,28 @@ class HandedOver:
     """Role of the holder from then on."""
     at_s: float
     """On the drone's clock, since its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """Who has a right from now on, as the drone says."""
+
+    right: str
+    """``flight`` or ``payload``."""
+    holder: str
+    """Role of the holder; ``nobody``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a node shows its user, a few times a second."""
+
+    node: str
+    """Which node."""
+    frames: int = 0
+    """Video frames: sent by the drone, or received unharmed."""
+    vehicle: str = ""
+    """What telemetry says, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +225,8 @@ class Delivered:
     """Over the concatenated frames."""
     seconds: float
     """From the first to the last byte of the transfer."""
+    node: str = "rc"
+    """Who has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +279,12 @@ Note = (
     | Parsing
     | Flight
     | LinkIsUp
+    | LinkIsDown
     | LinkMeter
     | Progress
     | HandedOver
+    | Holds
+    | Shown
     | Live
     | Carry
     | Meter
