@@ -101,8 +101,8 @@ class Route:
         return "{device}" in self.path
 
 
-COMMON_STATUSES: Final = (400, 404, 405, 413, 429, 503)
-"""Malformed; not there, or not yours; wrong method; body too long; too many requests; not now."""
+COMMON_STATUSES: Final = (400, 404, 405, 408, 413, 429, 503)
+"""Malformed; not there, or not yours; wrong method; body too slow; body too long; too many requests; not now."""
 _DEVICE: Final = "/v1/devices/{device}"
 _UPLOAD: Final = _DEVICE + "/uploads/{upload}"
 

@@ -42,6 +42,7 @@ from protocols.cloudlink import CloudBody, T, decode_relay_untrusted, decode_unt
 from protocols.errors import (
     AuthenticationError,
     CodeFormatError,
+    LinkTimeoutError,
     LocalError,
     MalformedError,
     PeerError,
@@ -103,6 +104,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (StorageError, 503),
     (CodeFormatError, 400),
     (LocalError, 503),
+    (LinkTimeoutError, 408),
     (PeerError, 400),
     (PolicyError, 403),
     (AuthenticationError, 403),

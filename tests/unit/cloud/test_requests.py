@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import pytest
+import trio
 import trio.testing
 
 from nodes.cloud.api import status_of
@@ -18,7 +19,7 @@ from nodes.pki.authority import DeviceAuthority
 from nodes.stores.sqlitefile import StorageFullError
 from protocols.cloud_api import ROUTES, Listener, Route, RouteId, path_of
 from protocols.cloudlink import CloudBody, encode, encode_relay
-from protocols.errors import MalformedError, RevokedError, StorageError
+from protocols.errors import LinkTimeoutError, MalformedError, RevokedError, StorageError
 from protocols.events import RelayOpened
 from specs.airlink.numbers import MessageId
 from specs.cloudlink import (
@@ -306,6 +307,16 @@ async def test_the_enrolment_listener_enrols_and_nothing_else(cloud: CloudKit) -
 
 
 # --- the whole ----------------------------------------------------------------------------------
+
+
+async def test_cl_9_a_body_that_comes_too_slowly_may_come_again(cloud: CloudKit) -> None:
+    async def receive() -> bytes:
+        await trio.lowlevel.checkpoint()
+        raise LinkTimeoutError("a body that comes too slowly (a test)")
+
+    path, body = path_of(RouteId.TELEMETRY, device=ONE), Body(100, receive)
+    response = await cloud.request(Request("POST", path, {}, b"device " + ONE.encode(), body))
+    assert response.status == 408  # a device throws away what is answered 400
 
 
 def test_errors_have_statuses() -> None:
