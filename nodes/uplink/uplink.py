@@ -7,6 +7,7 @@ the outbox and in the log store, across restarts too.
 """
 
 import logging
+import math
 import secrets
 import ssl
 import time
@@ -137,6 +138,7 @@ class Uplink(Service):
         self._state = UplinkState.STOPPED
         self._reason = ""
         self._retry = Wakeup()
+        self._answered_s = math.inf
         self._gathering = Gathering(outbox, self._on_kept, self._limits.batch)
         self._deliveries = {
             kind: Delivery(outbox, kind, self._new_backoff, self._events.on_refused) for kind in ParcelKind
@@ -237,12 +239,13 @@ class Uplink(Service):
         waits = {Step.LOST: self._new_backoff(), Step.REFUSED: Backoff(self._limits.refused_retry, self._entropy)}
         while True:
             self._step(Step.TRY)
-            began = trio.current_time()
+            self._answered_s = math.inf
             error = await self._connection()
             if error is None:  # the certificate was renewed
                 continue
             step = Step.REFUSED if isinstance(error, _REFUSALS) else Step.LOST
-            if trio.current_time() - began >= self._limits.settled_s:
+            # Not from the beginning of the try: a cloud that lets us wait for its silence has not lived.
+            if trio.current_time() - self._answered_s >= self._limits.settled_s:
                 for wait in waits.values():
                     wait.reset()
             self._step(step, str(error))
@@ -258,6 +261,7 @@ class Uplink(Service):
                 await clients[0].health()
                 await self._learn_time(clients[0])
                 self._retry.is_set = False
+                self._answered_s = trio.current_time()
                 self._step(Step.ANSWERED)
                 return await self._online(*clients)
         except AerolinkError as error:
@@ -317,7 +321,10 @@ class Uplink(Service):
                 except _NOT_RENEWED as error:
                     _log.warning("the certificate could not be renewed: %s", error)  # the old one is good for a while
                 else:
-                    return
+                    if not self._credentials.renewal_due():
+                        return
+                    # The cloud's clock says that it is young (KL-41): asking again at once would be for ever.
+                    _log.warning("the renewed certificate is due, too: is the clock of this device ahead?")
             await trio.sleep(self._limits.renewal_check_s)
             await self._learn_time(client)
 

@@ -126,6 +126,8 @@ class Uploader:
                 state = await self._send(client, entry, state)
             except CloudGoneError:  # removed meanwhile (CL-29)
                 state = await self._open(client, wanted)
+            except CloudRefusedError:  # one log that the cloud cannot take ends neither the others nor the connection
+                state = replace(state, phase=UploadPhase.REFUSED)
             if state.reason is UploadReason.HASH:
                 state = await self._open(client, wanted)
         if state.phase is UploadPhase.OPEN:

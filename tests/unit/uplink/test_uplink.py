@@ -30,6 +30,14 @@ ONLINE, WAITING, CONNECTING, STOPPED = (
 LOG = sealed(10_000)
 DRONE = bytes(range(16))
 
+
+class AlwaysDue(FakeCredentials):
+    """A device whose clock is far ahead of the cloud's."""
+
+    def renewal_due(self) -> bool:
+        return True
+
+
 # --- telemetry and alarms ---------------------------------------------------------------------------
 
 
@@ -235,6 +243,18 @@ async def test_a_connection_that_lived_begins_with_short_waits_again() -> None:
         assert trio.current_time() - began < 1.0
 
 
+@virtual
+async def test_a_cloud_that_never_answers_is_asked_less_and_less() -> None:
+    scene = Scene(limits=replace(LIMITS, retry=BackoffLimits(1.0, 64.0)))
+    scene.cloud.fault_of = lambda _: Fault.TIMEOUT  # each try takes longer than a connection that has settled
+    async with scene.uplink():
+        await until(lambda: len(scene.states) == 14)
+        assert scene.states[-1][0] is WAITING
+        began = trio.current_time()
+        await until(lambda: len(scene.states) == 15)
+        assert trio.current_time() - began > 40
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -299,6 +319,18 @@ async def test_kl_40_a_certificate_that_is_due_is_renewed_and_shown() -> None:
         uplink.telemetry(message(1))  # the old one is still good
         await until(lambda: scene.cloud.messages == [message(1)])
         assert scene.cloud.renewals == 1
+
+
+@virtual
+async def test_kl_41_a_certificate_that_is_due_as_soon_as_it_comes_is_asked_for_once_an_hour() -> None:
+    scene = Scene(credentials=AlwaysDue())
+    async with scene.uplink() as uplink:
+        await trio.sleep(3_500)
+        assert scene.cloud.renewals == 1
+        assert [state for state, _ in scene.states] == [CONNECTING, ONLINE]
+        await trio.sleep(200)
+        assert scene.cloud.renewals == 2
+        assert uplink.state is ONLINE
 
 
 # --- logs -------------------------------------------------------------------------------------------
@@ -389,6 +421,22 @@ async def test_a_log_that_is_too_large_for_the_cloud_is_asked_about_once() -> No
         await trio.sleep(100)
         assert [end.phase for end in scene.ends] == [UploadPhase.REFUSED]
         assert scene.cloud.seen.count(RouteId.UPLOAD_OPEN) == 1
+
+
+@virtual
+async def test_a_log_whose_bytes_the_cloud_refuses_ends_neither_the_connection_nor_the_next_log() -> None:
+    scene = Scene()
+    await scene.add_log(LOG)
+    scene.cloud.status_of[RouteId.UPLOAD_CHUNK] = 400
+    async with scene.uplink() as uplink:
+        await until(lambda: [end.phase for end in scene.ends] == [UploadPhase.REFUSED])
+        assert len(await scene.store.all()) == 1
+        del scene.cloud.status_of[RouteId.UPLOAD_CHUNK]
+        await scene.add_log(sealed(5_000))
+        uplink.log_added()
+        await until(lambda: len(scene.ends) == 2)
+        assert scene.ends[1].phase is UploadPhase.STORED
+        assert [state for state, _ in scene.states] == [CONNECTING, ONLINE]
 
 
 @virtual
