@@ -17,7 +17,7 @@ METHODS: Final = {b"GET": False, b"DELETE": False, b"POST": True, b"PUT": True}
 """The methods, and whether they have a body (HF-6, HF-15)."""
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VERSION: Final = re.compile(rb"HTTP/[0-9]+\.[0-9]+")
-_TARGET: Final = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/-]*)?")
+_TARGET: Final = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/-]+)?")
 _DOTS: Final = re.compile(rb"/\.{1,2}(?:[/?]|\Z)")
 
 

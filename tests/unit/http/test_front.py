@@ -51,6 +51,7 @@ REFUSED = {
     "percent": (head(line=b"GET /%2e HTTP/1.1"), Why.TARGET),
     "fragment": (head(line=b"GET /#a HTTP/1.1"), Why.TARGET),
     "two-queries": (head(line=b"GET /?a?b HTTP/1.1"), Why.TARGET),
+    "empty-query": (head(line=b"GET /a? HTTP/1.1"), Why.TARGET),
     "dots": (head(line=b"GET /a/../b HTTP/1.1"), Why.TARGET),
     "dot-at-the-end": (head(line=b"GET /a/. HTTP/1.1"), Why.TARGET),
     "dots-before-a-query": (head(line=b"GET /..?a HTTP/1.1"), Why.TARGET),
