@@ -10,6 +10,8 @@
         authority.sqlite    tokens (as hashes), devices, certificates, revocations; with -wal and -shm beside it
 
 The lock is for the PEM files. ``authority.sqlite`` locks itself, so ``aerolink cloud`` works beside a running cloud.
+SQLite's locks are the process's, and end when *any* of its descriptors of that file is closed
+(https://www.sqlite.org/howtocorrupt.html, 2.2): nothing but SQLite opens it here.
 """
 
 import secrets
@@ -83,11 +85,11 @@ class AuthorityFolder:
     @classmethod
     def _opened(cls, directory: PrivateDirectory, now: float) -> Self:
         authority = _authority(directory, now)
-        return cls(directory, authority, AuthorityRecords(_records(directory)))
+        return cls(directory, authority, AuthorityRecords(directory.path / RECORDS_NAME))
 
     def reader(self) -> AuthorityRecords:
         """Return the records once more, for a thread that must not wait for who writes."""
-        return AuthorityRecords(_records(self._directory))
+        return AuthorityRecords(self._directory.path / RECORDS_NAME)
 
     def close(self) -> None:
         """Give the lock back; nothing can be read or written afterwards."""
@@ -180,9 +182,3 @@ def _authority(directory: PrivateDirectory, now: float) -> CertificateAuthority:
     authority = CertificateAuthority.make(CertificateKey.generate(), now, secrets.token_bytes)
     directory.write(CA_NAME, authority.pem())
     return authority
-
-
-def _records(directory: PrivateDirectory) -> Path:
-    if directory.locate(RECORDS_NAME) is None:
-        directory.write(RECORDS_NAME, b"")  # so that SQLite's files get our mode, and are synced into the folder
-    return directory.path / RECORDS_NAME
