@@ -112,7 +112,7 @@ def _show_json(peer: "Role", code: "LinkingCode", own: bytes) -> None:
 
 def _say_line(note: "Note") -> None:
     from nodes.config.reader import one_line
-    from nodes.demo.panel import sentence
+    from nodes.stations.sentences import sentence
 
     text = sentence(note)
     if text:

@@ -4,6 +4,7 @@ What a person would carry from device to device is carried (``mailbox``): an add
 cloud, and the word that all is over. Nothing else passes but through the links.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
@@ -19,13 +20,14 @@ from nodes.drone import Drone
 from nodes.flight import ModelFlight, frame_bytes_of, load_replay
 from nodes.mobile import Mobile
 from nodes.remote import RemoteController
+from nodes.stations.base import METER_S
 from nodes.stations.camera import CameraStand
 from nodes.stations.cloud import CloudSetup, CloudStation
 from nodes.stations.craft import Craft
 from nodes.stations.drone import DroneSetup, DroneStation
 from nodes.stations.hands import Hands
 from nodes.stations.mobile import MobileSetup, MobileStation
-from nodes.stations.notes import Carry, Delivered, Finished, Flight, Line, Parsing, Say
+from nodes.stations.notes import Carry, Delivered, Finished, Flight, Line, Parsing, Say, Shown
 from nodes.stations.openings import CloudKept, Kept, open_cloud, open_kept, open_way
 from nodes.stations.pilot import STEPS, Pilot, Step
 from nodes.stations.rc import RcSetup, RcStation
@@ -82,6 +84,16 @@ class ChainEnd:
         return (await self._mailbox.get(what)).split()
 
 
+async def _keep_showing(say: Say, shown: Callable[[], Shown]) -> None:
+    """Say a few times a second what a node shows, and at the end."""
+    try:
+        while True:
+            say(shown())
+            await trio.sleep(METER_S)
+    finally:
+        say(shown())
+
+
 async def _with_key(kept: Kept | CloudKept, options: DemoOptions) -> None:
     """Make the node's static key."""
     await trio.to_thread.run_sync(kept.state.key_files.generate, options.suite_row().dh)
@@ -113,6 +125,7 @@ class DroneChainEnd(ChainEnd):
                 async with trio.open_nursery() as nursery:
                     where = await station.listen()
                     nursery.start_soon(station.run)
+                    nursery.start_soon(_keep_showing, self.say, lambda: Shown(self.name, camera.frames))
                     await self._play(drone, station, vehicle, where)
                     nursery.cancel_scope.cancel()
             self.say(Finished(self.name, {}, 0, camera.frames))
@@ -183,6 +196,7 @@ class RcChainEnd(ChainEnd):
                 self.carry("mobile", "rc", ground, rc.open_pairing().text())
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(station.run)
+                    nursery.start_soon(_keep_showing, self.say, lambda: Shown(self.name, self._video.frames_received))
                     await self._done.wait()
                     nursery.cancel_scope.cancel()
         corrupt = self._video.frames_corrupt + station.malformed
@@ -255,6 +269,7 @@ class MobileChainEnd(ChainEnd):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(station.run)
                     nursery.start_soon(self._pair_drone, mobile, station)
+                    nursery.start_soon(_keep_showing, self.say, lambda: Shown(self.name, vehicle=self.vehicle()))
                     await self.carried("finish")
                     if station.uplink is not None:
                         await station.uplink.flush()

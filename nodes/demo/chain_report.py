@@ -133,6 +133,10 @@ class ChainReport:
             counts["bulk"] = {"sent": uploads, "received": len(self.delivered)}
         return counts
 
+    def rekeys(self, link: str) -> int:
+        """Return how often a link has changed its keys."""
+        return max((meter.rekeys for meter in self.meters.values() if meter.link == link), default=0)
+
     def as_dict(self) -> dict[str, object]:
         """Return the object that ``--json`` prints; exactly these keys."""
         return {
@@ -156,14 +160,13 @@ class ChainReport:
 
     def _link(self, name: str) -> dict[str, object]:
         up = self.links[name]
-        rekeys = [meter.rekeys for meter in self.meters.values() if meter.link == name]
         return {
             "name": name,
             "carrier": up.carrier,
             "suite": up.suite,
             "handshake_ms": round(up.handshake_ms, 3),
             "by_class": self.by_class(name),
-            "rekeys": max(rekeys, default=0),
+            "rekeys": self.rekeys(name),
         }
 
     def _video(self) -> dict[str, object]:

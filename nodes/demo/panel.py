@@ -1,4 +1,4 @@
-"""The live panel: link, vehicle, traffic by class, progress, the latest events."""
+"""The live panel of a pair (`--two`): link, vehicle, traffic by class, progress, the latest events."""
 
 from collections import deque
 from typing import Final
@@ -10,27 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from nodes.config.reader import one_line
+from nodes.demo.drawing import bar, grid
 from nodes.demo.options import DemoOptions
-from nodes.stations.notes import CLASSES, Alarmed, Delivered, Flight, Line, LinkIsUp, Meter, Note, Parsing
+from nodes.stations.notes import CLASSES, Alarmed, Flight, LinkIsUp, Meter, Note, Parsing
+from nodes.stations.sentences import sentence
 
 _EVENTS: Final = 6
 _RATE_METERS: Final = 6
 """Rates are taken over so many meters: about a second."""
-
-
-def sentence(note: Note) -> str:
-    """Return a note as one line for a person; nothing for those that only carry numbers."""
-    if isinstance(note, Line):
-        return f"{note.node}: {note.text}"
-    if isinstance(note, LinkIsUp):
-        return f"{note.node}: link up with {note.peer}, {note.suite}, handshake {note.handshake_ms:.1f} ms"
-    if isinstance(note, Parsing):
-        return f"drone: reads the log, {100 * note.done_bytes // max(note.total_bytes, 1)} %"
-    if isinstance(note, Delivered):
-        return f"rc: has the flight, {note.messages:,} messages in {note.seconds:.3f} s, sha256 {note.sha256[:16]}..."
-    if isinstance(note, Alarmed):
-        return f"ALARM at the {note.node}: {note.text}"
-    return ""
 
 
 class Panel:
@@ -60,7 +47,7 @@ class Panel:
             if sentence(note):
                 self._events.append(note)
 
-    def render(self) -> RenderableType:
+    def render(self, rows: int = 100) -> RenderableType:  # noqa: ARG002  # it looks the same on every screen
         """Draw everything."""
         parts: list[ConsoleRenderable] = [
             self._head(),
@@ -78,7 +65,7 @@ class Panel:
     # --- parts ----------------------------------------------------------------------------------
 
     def _head(self) -> Table:
-        table = _grid()
+        table = grid()
         up = self._links.get("rc")
         over = self._options.carrier.upper()
         if up is None:
@@ -139,25 +126,25 @@ class Panel:
         return (last.classes[name]["sent"] - first.classes[name]["sent"]) / max(last.at_s - first.at_s, 1e-3)
 
     def _bars(self) -> Table:
-        table = _grid()
+        table = grid()
         if self._parsing is not None:
             done, total = self._parsing.done_bytes, self._parsing.total_bytes
-            table.add_row("log", _bar(done, total), f"{done / 1e6:.1f} of {total / 1e6:.1f} MB read")
+            table.add_row("log", bar(done, total), f"{done / 1e6:.1f} of {total / 1e6:.1f} MB read")
         table.add_row("flight", *self._flight_bar())
         sent, received = (self._meters[name][-1].frames if self._meters[name] else 0 for name in ("drone", "rc"))
         received = min(received, sent)  # the two ends are not asked at the same moment
-        table.add_row("video", _bar(received, sent), f"{received:,} of {sent:,} frames unharmed")
+        table.add_row("video", bar(received, sent), f"{received:,} of {sent:,} frames unharmed")
         return table
 
     def _flight_bar(self) -> tuple[ProgressBar, str]:
         meters = self._meters["rc"]
         if meters and meters[-1].object_total:
             done, total = meters[-1].object_bytes, meters[-1].object_total
-            return _bar(done, total), f"{done / 1e6:.2f} of {total / 1e6:.2f} MB handed over"
+            return bar(done, total), f"{done / 1e6:.2f} of {total / 1e6:.2f} MB handed over"
         if not self._options.flies_model or self._began_s is None:
-            return _bar(0, 1), "not offered yet"
+            return bar(0, 1), "not offered yet"
         done_s, live_s = meters[-1].at_s - self._began_s, self._options.live_s
-        return _bar(round(done_s * 10), round(live_s * 10)), f"recording, {done_s:.0f} of {live_s:.0f} s"
+        return bar(round(done_s * 10), round(live_s * 10)), f"recording, {done_s:.0f} of {live_s:.0f} s"
 
     def _latest(self) -> Text:
         lines = Text()
@@ -166,15 +153,3 @@ class Panel:
             lines.append(one_line(sentence(note)) + "\n", style)
         lines.rstrip()
         return lines
-
-
-def _grid() -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", min_width=8)
-    table.add_column()
-    table.add_column(style="dim")
-    return table
-
-
-def _bar(done: int, total: int) -> ProgressBar:
-    return ProgressBar(total=max(total, 1), completed=min(done, total), width=30)

@@ -8,7 +8,9 @@ from rich.text import Text
 from nodes.config.reader import one_line
 from nodes.demo.chain_report import LINKS, ChainReport
 from nodes.demo.report import Report
-from nodes.stations.notes import Delivered
+from nodes.stations.base import RELAY
+from nodes.stations.notes import Delivered, LinkIsUp
+from nodes.stations.sentences import CARRIERS
 
 
 def summary(report: Report | ChainReport, *, decorated: bool) -> RenderableType:
@@ -37,14 +39,17 @@ def _rows(report: Report) -> list[tuple[str, str]]:
 
 def _chain_rows(report: ChainReport) -> list[tuple[str, str]]:
     rows = [("demo", "ok" if report.ok else "NOT OK")]
-    for name, up in sorted(report.links.items(), key=lambda item: list(LINKS).index(item[0])):
-        rows.append((name, f"{up.suite} over {up.carrier.upper()}, handshake {up.handshake_ms:.1f} ms"))
-    rows += [
-        ("authority", f"{each.right} from {each.before} to {each.after} at {each.at_s:.1f} s")
-        for each in report.hand_overs
-    ]
+    rows += [(name, _link(report, name, report.links[name])) for name in LINKS if name in report.links]
+    moves = [f"{each.before} to {each.after} at {each.at_s:.1f} s" for each in report.hand_overs]
+    rows.append(("right to fly", "handed over: " + ", ".join(moves) if moves else "never handed over"))
     rows.append(("live", f"{_plural(report.live, 'message')} of telemetry at the cloud"))
     return rows + _flight_rows(report, report.delivered[-1] if report.delivered else None)
+
+
+def _link(report: ChainReport, name: str, up: LinkIsUp) -> str:
+    way = "end to end" if up.carrier == RELAY else f"over {CARRIERS.get(up.carrier, up.carrier)}"
+    rekeys = "" if up.carrier == "https" else f", {_plural(report.rekeys(name), 'rekey')}"
+    return f"{up.suite} {way}, handshake {up.handshake_ms:.1f} ms{rekeys}"
 
 
 def _flight_rows(report: Report | ChainReport, delivered: Delivered | None) -> list[tuple[str, str]]:
@@ -56,7 +61,8 @@ def _flight_rows(report: Report | ChainReport, delivered: Delivered | None) -> l
         rows.append(("sha256 sent", flight.sha256))
     if delivered is not None:
         rows.append(("sha256 arrived", delivered.sha256))
-        rows.append(("delivered", f"{delivered.messages:,} messages in {delivered.seconds:.3f} s"))
+        took = f"{delivered.messages:,} messages in {delivered.seconds:.3f} s"
+        rows.append(("delivered", f"{took}, at the {delivered.node}"))
     drone, rc = report.ends.get("drone"), report.ends.get("rc")
     if drone is not None and rc is not None:
         rows.append(("video", f"{rc.frames:,} of {drone.frames:,} frames unharmed, {rc.frames_corrupt} corrupt"))

@@ -10,14 +10,30 @@ from rich.live import Live
 from rich.text import Text
 
 from nodes.config.reader import one_line
+from nodes.demo.chain_panel import ChainPanel
 from nodes.demo.chain_report import ChainReport
 from nodes.demo.options import DemoOptions
-from nodes.demo.panel import Panel, sentence
+from nodes.demo.panel import Panel
 from nodes.demo.report import Report
 from nodes.demo.summary import summary
-from nodes.stations.notes import Alarmed, Delivered, Line, LinkIsUp, Meter, Note, Parsing
+from nodes.stations.notes import (
+    AIRLINK_NAME,
+    Alarmed,
+    Delivered,
+    HandedOver,
+    Line,
+    LinkIsDown,
+    LinkIsUp,
+    LinkMeter,
+    Meter,
+    Note,
+    Parsing,
+)
+from nodes.stations.sentences import Quarters, sentence
 
 _PLAIN_WIDTH = 120
+_NEWS = (Line, LinkIsUp, LinkIsDown, Parsing, HandedOver, Delivered, Alarmed)
+"""Drawn at once; everything else when the remote controller's link is metered, a few times a second."""
 
 
 class View(AbstractContextManager["View"]):
@@ -40,15 +56,10 @@ class PlainView(View):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._parsed_quarters = 0
+        self._quarters = Quarters()
 
     def take(self, note: Note) -> None:
-        if isinstance(note, Parsing):
-            quarters = 4 * note.done_bytes // max(note.total_bytes, 1)
-            if quarters == self._parsed_quarters:
-                return
-            self._parsed_quarters = quarters
-        text = sentence(note)
+        text = sentence(note) if self._quarters.passes(note) else ""
         if text:
             self._console.print(Text(one_line(text)), soft_wrap=True)
 
@@ -61,7 +72,7 @@ class LiveView(View):
 
     def __init__(self, console: Console, options: DemoOptions) -> None:
         self._console = console
-        self._panel = Panel(options)
+        self._panel = Panel(options) if options.two else ChainPanel(options)
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
@@ -75,13 +86,17 @@ class LiveView(View):
 
     def take(self, note: Note) -> None:
         self._panel.take(note)
-        if isinstance(note, Line | LinkIsUp | Parsing | Delivered | Alarmed) or (
-            isinstance(note, Meter) and note.node == "rc"
-        ):
-            self._live.update(self._panel.render(), refresh=True)
+        if isinstance(note, _NEWS) or _is_tick(note):
+            self._live.update(self._panel.render(self._console.height), refresh=True)
 
     def conclude(self, report: Report | ChainReport) -> None:
         self._console.print(summary(report, decorated=True))
+
+
+def _is_tick(note: Note) -> bool:
+    if isinstance(note, LinkMeter):
+        return (note.node, note.link) == ("rc", AIRLINK_NAME)
+    return isinstance(note, Meter) and note.node == "rc"
 
 
 def open_view(options: DemoOptions, *, as_json: bool, logging_much: bool) -> View:

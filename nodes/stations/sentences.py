@@ -1,0 +1,67 @@
+"""Notes as lines for people."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from nodes.stations.notes import Alarmed, Delivered, HandedOver, Line, LinkIsUp, Note, Parsing, Progress
+
+CARRIERS: Final = {"udp": "UDP", "tcp": "TCP", "https": "HTTPS", "relay": "relays"}
+"""Carrier -> what people call it."""
+
+
+def sentence(note: Note) -> str:
+    """Return a note as one line for a person; nothing for those that only carry numbers."""
+    tell = _SENTENCES.get(type(note))
+    return "" if tell is None else tell(note)
+
+
+def percent(done: int, total: int) -> int:
+    """Return how much of something is done; all of nothing is."""
+    return 100 if total <= 0 else 100 * min(done, total) // total
+
+
+class Quarters:
+    """Lets what tells of progress pass once for each quarter, and everything else always."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def passes(self, note: Note) -> bool:
+        """Whether a note is worth a line."""
+        if not isinstance(note, Parsing | Progress):
+            return True
+        what = f"{note.node} {note.what}" if isinstance(note, Progress) else ""
+        quarter = percent(note.done_bytes, note.total_bytes) // 25
+        if quarter == self._told.get(what, 0):
+            return False
+        self._told[what] = quarter
+        return True
+
+
+def _link_is_up(note: LinkIsUp) -> str:
+    name = f"{note.link} up over {CARRIERS.get(note.carrier, note.carrier)}" if note.carrier else "link up"
+    return f"{note.node}: {name} with {note.peer}, {note.suite}, handshake {note.handshake_ms:.1f} ms"
+
+
+def _delivered(note: Delivered) -> str:
+    took = f"{note.messages:,} messages in {note.seconds:.3f} s"
+    return f"{note.node}: has the flight, {took}, sha256 {note.sha256[:16]}..."
+
+
+def _handed_over(note: HandedOver) -> str:
+    return f"drone: the {note.right} right is handed over from {note.before} to {note.after}"
+
+
+def _progress(note: Progress) -> str:
+    return f"{note.node}: log {note.what} uploaded to {percent(note.done_bytes, note.total_bytes)} %"
+
+
+_SENTENCES: Final[dict[type[Any], Callable[[Any], str]]] = {
+    Line: lambda note: f"{note.node}: {note.text}",
+    LinkIsUp: _link_is_up,
+    Parsing: lambda note: f"drone: reads the log, {percent(note.done_bytes, note.total_bytes)} %",
+    Progress: _progress,
+    HandedOver: _handed_over,
+    Delivered: _delivered,
+    Alarmed: lambda note: f"ALARM at the {note.node}: {note.text}",
+}
