@@ -85,7 +85,7 @@ def _errands(own: "Role", peers: tuple[str, ...], drone: str | None, *, enrol: b
     if own is Role.CLOUD and asks and drone_id is None:
         raise UsageError("name the drone to pair with: --drone KEYID; its key id stands beside its linking code")
     token = _ask_token(as_json=as_json) if enrol else None
-    code = ask_code(as_json=as_json) if asks else None
+    code = ask_code(asks[0].name.lower(), as_json=as_json) if asks else None
     show = _show_json if as_json else _show_code
     return Errands(shows, asks[0] if asks else None, code, drone_id, token, show)
 

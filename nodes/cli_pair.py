@@ -47,8 +47,8 @@ def pair(config_file: Path, name: str, minutes: float, as_json: bool) -> int:  #
     return 0
 
 
-def ask_code(*, as_json: bool) -> "LinkingCode":
-    """Read a linking code, and see at once whether it is mistyped; CodeFormatError."""
+def ask_code(shown_by: str = "drone", *, as_json: bool) -> "LinkingCode":
+    """Read a linking code that another device shows, and see at once whether it is mistyped; CodeFormatError."""
     from protocols.errors import CodeFormatError, UsageError
     from protocols.pairing import LinkingCode
 
@@ -59,7 +59,7 @@ def ask_code(*, as_json: bool) -> "LinkingCode":
         return LinkingCode.parse(line)
     for left in reversed(range(_ATTEMPTS)):
         try:
-            return LinkingCode.parse(click.prompt("Linking code that the drone shows", err=as_json))
+            return LinkingCode.parse(click.prompt(f"Linking code that the {shown_by} shows", err=as_json))
         except CodeFormatError as error:
             if not left:
                 raise
