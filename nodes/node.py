@@ -84,6 +84,8 @@ class Node(Service):
         """How many of each kind there were, those that ``alarms`` has no room for included."""
         self.links: Final[dict[Connection, Link]] = {}
         """Links that are up."""
+        self.on_revoked: Callable[[bytes], None] | None = None
+        """Told of each key id that is revoked, before anything waits; it does not wait, nor raise."""
         self._stores = stores
         self._trust = Trust(stores, self._on_alarm, self._cut)
         self._key_source = key_source or SystemKeySource()
@@ -142,6 +144,8 @@ class Node(Service):
 
         When the store fails the device is refused until the node ends: call it again.
         """
+        if self.on_revoked is not None:
+            self.on_revoked(key_id)
         await self._trust.revoke(key_id)
 
     def _cut(self, key_id: bytes, code: CloseCode, spared: Pump | None) -> None:

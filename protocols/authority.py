@@ -85,9 +85,13 @@ class AuthorityPolicy:
             raise UsageError("authority: a drone holds no rights")
 
 
-def owner_among(records: Iterable[PeerRecord]) -> bytes | None:
-    """The owner when none is configured: the only remote controller that is paired and not revoked (AU-4)."""
-    found = [each.key_id for each in records if each.role is Role.RC and each.state is PeerState.PAIRED]
+def owner_among(records: Iterable[PeerRecord], linked: bytes | None = None) -> bytes | None:
+    """The owner when none is configured: the only remote controller that is paired and not revoked (AU-4).
+
+    ``linked`` has a link: its pairing is committed, even if that has not been written yet.
+    """
+    rcs = [each for each in records if each.role is Role.RC and each.state is not PeerState.REVOKED]
+    found = [each.key_id for each in rcs if each.state is PeerState.PAIRED or each.key_id == linked]
     return found[0] if len(found) == 1 else None
 
 

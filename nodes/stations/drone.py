@@ -11,6 +11,7 @@ import trio
 from nodes.config.endpoint import Endpoint
 from nodes.deck import FlightDeck, Seat
 from nodes.drone import Drone
+from nodes.errors import told
 from nodes.link import Link
 from nodes.ports import CarrierName, DroneSealing, LogStore, PeerDirectory
 from nodes.stations.base import Station, answer_to, send_or_drop
@@ -22,6 +23,8 @@ from protocols.airlink import AIRLINK
 from protocols.authority import Authority, AuthorityChanged, AuthorityPolicy, Reason, owner_among
 from protocols.errors import MalformedError, NotPairedError
 from protocols.events import (
+    Alarm,
+    AlarmKind,
     CommandReceived,
     ControlReceived,
     SendControl,
@@ -38,11 +41,13 @@ from specs.airlink.command import Answer, Result
 from specs.airlink.control import Heartbeat, NodeState
 from specs.airlink.numbers import Direction
 from specs.airlink.stream import MavlinkFrame, is_mavlink_frame
-from specs.registry import ChannelId, Role
+from specs.registry import ChannelId, CloseCode, Role
 from specs.remotelink import LogReceipt, SealingKeys, VerifyingKeys
 
 TELEMETRY_S: Final = 0.1
 HEARTBEAT_S: Final = 0.5
+STALE_S: Final = 5.0
+"""For so long all control of a link may come too late (AU-36): after the vehicle holds, before it turns back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class DroneStation(Station):
         self._shown = trio.Event()
         self._began_s = trio.current_time()
         self.deck.on_change = self._tell_change
+        drone.on_revoked = self.deck.forget
 
     async def listen(self) -> Endpoint:
         """Open the port for remote controllers, and the way over relays; once, before :meth:`run`."""
@@ -144,24 +150,32 @@ class DroneStation(Station):
     # --- links ----------------------------------------------------------------------------------
 
     async def _serve(self, link: Link) -> None:
-        await self._find_owner()
+        await self._find_owner(link)
+        if link.down is not None:  # revoked meanwhile, for one: it takes no seat
+            return
         seat = self.deck.attach(link.key_id, link.role, partial(tell_rights, link))
         self._seats[link] = seat
         try:
             if link.role is Role.RC:
-                await self.serve(link, "drone-rc", self._setup.carrier, self._obey, self._hand_over)
+                await self.serve(link, "drone-rc", self._setup.carrier, self._obey, self._renew, self._hand_over)
             else:
-                await self.serve(link, f"{link.role.name.lower()}-drone", "relay", self._obey)
+                await self.serve(link, f"{link.role.name.lower()}-drone", "relay", self._obey, self._renew)
         finally:
             del self._seats[link]
             self.deck.detach(seat)
             if not self._seats:
                 self.alone.set()
 
-    async def _find_owner(self) -> None:
-        """AU-4: unless one is configured, the only remote controller that is paired."""
-        if self.authority.policy.owner is None:
-            self.authority.owner = owner_among(await self._peers.all())
+    async def _find_owner(self, link: Link) -> None:
+        """AU-4: unless one is configured, the only remote controller that is paired; who it was, if nobody can say."""
+        if self.authority.policy.owner is not None:
+            return
+        try:
+            records = await self._peers.all()
+        except Exception as error:  # noqa: BLE001  # the border to foreign code
+            self.drone.raise_alarm(Alarm(AlarmKind.STORE_FAILED, told(error)))
+        else:
+            self.authority.owner = owner_among(records, link.key_id if link.down is None else None)
 
     async def _hand_over(self, link: Link) -> None:
         await self.desk.hand_over(link, ask_over(link, AIRLINK), self.tell)
@@ -169,6 +183,15 @@ class DroneStation(Station):
     async def _obey(self, link: Link) -> None:
         async for event in link:
             await self._take_untrusted(link, event)
+
+    async def _renew(self, link: Link) -> None:
+        """Give up a link whose control comes too late for good (AU-36): nothing heals it but a new one (CH-12)."""
+        while True:
+            await trio.sleep(STALE_S / 5)
+            since_s = link.control_stale_since
+            if since_s is not None and trio.current_time() - since_s >= STALE_S:
+                self.tell(f"what the {link.role.name.lower()} steers by comes too late: the link must be made anew")
+                await link.close(CloseCode.GOING_AWAY)
 
     async def _take_untrusted(self, link: Link, event: object) -> None:
         """Hand a message to the deck; one that says nothing is answered, or dropped."""

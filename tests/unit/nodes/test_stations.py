@@ -1,0 +1,109 @@
+"""Stations at work, on a network in memory: what must not end them, and what they owe to the pages."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+from nodes import Stores
+from nodes.stations.vehicle import ModelVehicle
+from nodes.testing import MemoryNetwork
+from protocols.authority import owner_among
+from protocols.events import AlarmKind
+from protocols.link.peers import PeerRecord, PeerState
+from specs.airlink.authority import Right
+from specs.registry import Role
+from tests.helpers.stations import Stations, stations
+from tests.live.kit import make_key, record_of, until, virtual
+from tests.unit.nodes.test_trust import FULL, Moody
+
+
+class Unlisted(Moody):
+    """A directory that may fail to list its devices, too."""
+
+    async def all(self) -> Sequence[PeerRecord]:
+        await self._mood("all")
+        return await super().all()
+
+
+def unlisted(stores: Stores, **mood: Any) -> Stores:
+    return replace(stores, peers=Unlisted(stores.peers, **mood))
+
+
+async def flying(found: Stations, nursery: trio.Nursery) -> None:
+    """Let drone and remote controller work until it holds the flight right."""
+    nursery.start_soon(found.drone.run)
+    nursery.start_soon(found.rc.run)
+    await until(lambda: found.rc.hands is not None)
+    assert found.rc.hands is not None
+    await found.rc.hands.take_free(Right.FLIGHT)
+
+
+@pytest.mark.parametrize("error", [FULL, RuntimeError("a bug of the user's store")])
+@virtual
+async def test_a_directory_that_cannot_be_listed_costs_the_drone_an_alarm_and_no_flight(error: Exception) -> None:
+    tap = partial(unlisted, error=error, failing={"all"})
+    with trio.fail_after(60):
+        async with stations(tap=tap) as found, trio.open_nursery() as nursery:
+            await flying(found, nursery)
+            alarms = found.drone.drone.alarms
+            assert {alarm.kind for alarm in alarms} == {AlarmKind.STORE_FAILED}
+            assert all("bug" not in alarm.detail for alarm in alarms)
+            assert found.drone.authority.owner is None
+            nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_au_4_a_controller_owns_the_drone_from_its_first_link_on() -> None:
+    """Also while its directory is still writing that it is paired."""
+    tap = partial(unlisted, delay_s=0.5)
+    with trio.fail_after(60):
+        async with stations(tap=tap, rc_state=PeerState.PENDING) as found, trio.open_nursery() as nursery:
+            await flying(found, nursery)
+            assert found.drone.authority.owner == found.rc_id
+            nursery.cancel_scope.cancel()
+
+
+def test_au_4_a_pending_controller_without_a_link_owns_nothing_and_spoils_nothing() -> None:
+    here, there = record_of(make_key(), Role.RC), record_of(make_key(), Role.RC, state=PeerState.PENDING)
+    gone = record_of(make_key(), Role.RC, state=PeerState.REVOKED)
+    assert owner_among([there]) is None
+    assert owner_among([here, there, gone], here.key_id) == here.key_id
+    assert owner_among([there, gone], there.key_id) == there.key_id
+    assert owner_among([here, there], there.key_id) is None
+    assert owner_among([gone], gone.key_id) is None
+
+
+@virtual
+async def test_au_9_a_revocation_by_the_drone_itself_frees_what_the_device_held() -> None:
+    with trio.fail_after(60):
+        async with stations() as found, trio.open_nursery() as nursery:
+            await flying(found, nursery)
+            authority = found.drone.authority
+            assert [authority.holder(Right.FLIGHT), authority.owner] == [found.rc_id, found.rc_id]
+            await found.drone.drone.revoke(found.rc_id)
+            assert [authority.holder(Right.FLIGHT), authority.owner] == [None, None]
+            await trio.sleep(1.0)
+            assert AlarmKind.AUTHORITY_TAKEN in {alarm.kind for alarm in found.drone.drone.alarms}
+            nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_au_36_a_path_that_became_slower_for_good_costs_a_new_link_and_not_the_controls() -> None:
+    network = MemoryNetwork(delay_s=0.005)
+    with trio.fail_after(60):
+        async with stations(network, vehicle=ModelVehicle()) as found, trio.open_nursery() as nursery:
+            await flying(found, nursery)
+            (before,) = found.drone.drone.links.values()
+            network.delay_s = 0.8
+            await before.wait_down()
+            assert before.control_stale_since is not None
+            await until(lambda: found.rc.hands is not None and found.rc.hands.link.down is None)
+            await trio.sleep(10.0)
+            (link,) = found.drone.drone.links.values()
+            assert link.control_stale_since is None
+            assert found.drone.authority.holder(Right.FLIGHT) == found.rc_id  # AU-10
+            nursery.cancel_scope.cancel()
