@@ -22,6 +22,7 @@ from protocols.errors import (
     PolicyError,
     QueueFullError,
     StorageError,
+    TruncatedError,
 )
 from protocols.guards.address import Address
 from protocols.http1.events import RequestHead
@@ -77,7 +78,7 @@ class Connection:
         except trio.TooSlowError:
             self._house.counters.timed_out += 1
             return False
-        except TlsError as error:
+        except (TlsError, TruncatedError) as error:
             self._house.counters.handshakes_refused += 1
             self._house.alarm(AlarmKind.HANDSHAKE_REFUSED, self._peer, str(error))
             return False

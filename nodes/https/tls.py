@@ -11,6 +11,7 @@ from typing import Final, cast
 import trio
 
 from nodes.https.errors import TlsError
+from protocols.errors import TruncatedError
 
 _LAST_WORDS_S: Final = 1.0
 _DRAINED_BYTES: Final = 65_536
@@ -52,6 +53,11 @@ def tls_error(error: BaseException | None) -> TlsError:
     return TlsError(f"TLS: {_REASONS.get(reason or '', 'the other end does not keep to it')}")
 
 
+def _has_words(error: BaseException | None) -> bool:
+    """Whether TLS has failed; otherwise what carries it has."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+
+
 class _Recorder:
     """Stands where SSLStream wants a context, and keeps the buffer of what is to be sent."""
 
@@ -83,12 +89,17 @@ class TlsStream:
         )
 
     async def handshake(self) -> None:
-        """Do it; TlsError if it fails. The other end is told why, as far as TLS has words for it."""
+        """Do it. The other end is told why it fails, as far as TLS has words for it.
+
+        TlsError; TruncatedError if the other end has gone without a word, which says nothing about certificates.
+        """
         try:
             await self._stream.do_handshake()
         except trio.BrokenResourceError as error:
-            await self._last_words()
-            raise tls_error(error.__cause__) from None
+            if _has_words(error.__cause__):
+                await self._last_words()
+                raise tls_error(error.__cause__) from None
+            raise TruncatedError("the connection broke off in the TLS handshake") from None
 
     def peer_certificate(self) -> bytes | None:
         """Return the certificate of the other end, as DER; None if it has none."""
@@ -107,9 +118,8 @@ class TlsStream:
         try:
             return bytes(await self._stream.receive_some(limit_bytes))
         except trio.BrokenResourceError as error:
-            cause = error.__cause__
-            if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-                raise tls_error(cause) from None
+            if _has_words(error.__cause__):
+                raise tls_error(error.__cause__) from None
             return b""
 
     async def send(self, data: bytes | memoryview) -> None:

@@ -20,8 +20,8 @@ from nodes.https import (
     StatusError,
     TlsError,
 )
-from nodes.https.sockets import connect
-from protocols.errors import ConfigError
+from nodes.https.sockets import connect, listen, where
+from protocols.errors import ConfigError, TruncatedError
 from protocols.http1.limits import MessageLimits
 from tests.helpers.certificates import HOST
 from tests.helpers.https_ends import contexts, echo
@@ -226,6 +226,26 @@ async def test_hf_45_another_name_is_refused() -> None:
                 await client.request("GET", "/")
         async with HttpsClient(place, contexts().device) as client:  # by its address, which the certificate has
             assert (await client.request("GET", "/")).status == 200
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_hf_45_a_break_in_the_handshake_is_no_word_about_certificates(orderly: bool) -> None:
+    """A cloud that restarts, or is full: whoever took it for a refusal would wait for minutes."""
+    listener = await listen(LOOPBACK)
+
+    async def hang_up() -> None:
+        while True:
+            stream = await listener.accept()
+            if orderly:  # otherwise what was sent and not read makes it a reset
+                await stream.receive_some(10_000)
+            await stream.aclose()
+
+    async with listener, trio.open_nursery() as nursery, client_of(where(listener)) as client:
+        nursery.start_soon(hang_up)
+        with trio.fail_after(DEADLINE_S), pytest.raises(TruncatedError) as caught:
+            await client.request("GET", "/")
+        assert "broke off" in one_line(caught.value)
+        nursery.cancel_scope.cancel()
 
 
 async def test_hf_45_an_old_server_is_refused() -> None:
