@@ -19,6 +19,8 @@ class CloudLimits:
     """Of any other upload."""
     open_uploads: int = 8
     """Of one device, at a time."""
+    uploads: int = 20_000
+    """Of one device, those that are stored or refused included: a refusal is remembered for good (CL-26)."""
     abandoned_s: float = 7 * 86_400.0
     """How long an open upload may get no byte (CL-29)."""
     held_s: float = 90 * 86_400.0

@@ -63,11 +63,12 @@ class MemoryRecords:
         """Return what a device has here."""
         await self._enter()
         batches = (*self._telemetry.values(), *self._alarms.values())
-        own = [row for row in self._uploads.values() if row.device == device and row.phase is not UploadPhase.REFUSED]
+        own = [row for row in self._uploads.values() if row.device == device]
         return Usage(
             sum(len(row.body) for row in batches if row.device == device),
-            sum(row.size_bytes for row in own),
+            sum(row.size_bytes for row in own if row.phase is not UploadPhase.REFUSED),
             sum(row.phase is UploadPhase.OPEN for row in own),
+            len(own),
         )
 
     async def add_telemetry(self, row: TelemetryRow) -> bool:

@@ -138,6 +138,8 @@ class Usage:
     """Uploads that are not refused, at their full size."""
     open_uploads: int = 0
     """How many of them are OPEN."""
+    uploads: int = 0
+    """How many there are, with those that are refused: each is a row, and most are a file."""
 
     @property
     def size_bytes(self) -> int:

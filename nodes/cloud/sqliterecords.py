@@ -119,8 +119,8 @@ class SqliteRecords:
         """Return what a device has here."""
         statement = (
             "SELECT COALESCE((SELECT kept_bytes FROM usage WHERE device = ?1), 0), "
-            "COALESCE(SUM(size_bytes), 0), COALESCE(SUM(phase = 'open'), 0) "
-            "FROM upload WHERE device = ?1 AND phase != 'refused'"
+            "COALESCE(SUM(size_bytes * (phase != 'refused')), 0), COALESCE(SUM(phase = 'open'), 0), COUNT(*) "
+            "FROM upload WHERE device = ?1"
         )
         return Usage(*(await self._database.read(statement, (device,)))[0])
 

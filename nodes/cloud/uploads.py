@@ -80,7 +80,7 @@ class Uploads:
             row = await self._records.find_like(device, ask.kind, ask.name, ask.size_bytes, ask.sha256)
             if row is not None and not _may_begin_anew(row):
                 return state_of(row)
-            await self._check_room(device, ask)
+            await self._check_room(device, ask, is_new=row is None)
             if row is None:
                 row = UploadRow(
                     upload=self._entropy(16).hex(),
@@ -153,21 +153,33 @@ class Uploads:
         """Remove what was abandoned, and blobs that no row names: at the start, then now and then. StorageError."""
         now_ms = self._clock_ms()
         ages_s = {UploadPhase.OPEN: self._limits.abandoned_s, UploadPhase.HELD: self._limits.held_s}
+
+        def is_old(row: UploadRow | None) -> bool:
+            age_s = ages_s.get(row.phase) if row is not None else None
+            return row is not None and age_s is not None and now_ms - row.touched_ms > age_s * 1_000
+
         for each in await self._records.uploads():
+            if not is_old(each):
+                continue
             async with self._lock(each.upload):
-                row = await self._records.find_upload(each.device, each.upload)
-                age_s = ages_s.get(row.phase) if row is not None else None
-                if row is not None and age_s is not None and now_ms - row.touched_ms > age_s * 1_000:
-                    await self._records.remove_upload(row.upload)
-                    await self._blobs.remove(row.upload)
+                if is_old(await self._records.find_upload(each.device, each.upload)):
+                    await self._records.remove_upload(each.upload)
+                    await self._blobs.remove(each.upload)
         await self._remove_orphans()
 
     async def _remove_orphans(self) -> None:
-        for name in [name for name in await self._blobs.names() if "-" not in name]:  # flights stay
-            async with self._lock(name):
-                rows = await self._records.uploads()
-                if name not in {row.upload for row in rows if row.phase is not UploadPhase.REFUSED}:
-                    await self._blobs.remove(name)
+        """Blobs first, and then rows: what is opened meanwhile has a name that is not among those blobs."""
+        blobs = [name for name in await self._blobs.names() if "-" not in name]  # flights stay
+        rows = {row.upload: row for row in await self._records.uploads() if row.phase is not UploadPhase.REFUSED}
+        for name in blobs:
+            if name not in rows:
+                async with self._lock(name):
+                    if not await self._is_wanted(name):
+                        await self._blobs.remove(name)
+
+    async def _is_wanted(self, name: str) -> bool:
+        """Whether a blob has a row by now: one whose upload was refused may have been opened anew."""
+        return any(row.upload == name and row.phase is not UploadPhase.REFUSED for row in await self._records.uploads())
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -187,7 +199,7 @@ class Uploads:
         await self._records.put_upload(replace(row, touched_ms=self._clock_ms()))
         return state_of(row)
 
-    async def _check_room(self, device: str, ask: UploadOpen) -> None:
+    async def _check_room(self, device: str, ask: UploadOpen, *, is_new: bool) -> None:
         limits = self._limits
         most = limits.max_log_bytes if ask.kind is UploadKind.SEALED_LOG else limits.max_file_bytes
         if ask.size_bytes > most:
@@ -195,7 +207,7 @@ class Uploads:
         usage = await self._records.usage(device)
         if usage.open_uploads >= limits.open_uploads:
             raise TooManyUploadsError(f"a device has at most {limits.open_uploads} open uploads")
-        if usage.size_bytes + ask.size_bytes > limits.quota_bytes:
+        if usage.size_bytes + ask.size_bytes > limits.quota_bytes or (is_new and usage.uploads >= limits.uploads):
             raise StorageFullError("the quota of this device is used up")
 
     async def _hash_of(self, row: UploadRow) -> bytes:

@@ -85,7 +85,7 @@ async def test_usage_is_of_one_device(records: CloudRecords) -> None:
     phases = list(UploadPhase)
     for number, phase in enumerate(phases):
         await records.put_upload(replace(UPLOAD, upload=f"{number:032x}", name=str(number), phase=phase))
-    assert await records.usage(ONE) == Usage(2 * len(BATCH.body), 10 * (len(phases) - 1), 1)
+    assert await records.usage(ONE) == Usage(2 * len(BATCH.body), 10 * (len(phases) - 1), 1, len(phases))
     assert (await records.usage(ONE)).size_bytes == 8 + 30
     assert await records.usage(OTHER) == Usage()
 

@@ -197,7 +197,7 @@ async def test_quotas_are_per_device_and_count_what_is_open(tmp_path: Path) -> N
         assert (await cloud.open(bytes(2_000))).status == 200  # it is there already
         assert (await cloud.open(bytes(2_000), device=OTHER)).status == 200
         await cloud.upload(bytes(500))
-        assert await cloud.records.usage(ONE) == Usage(0, 2_500, 1)
+        assert await cloud.records.usage(ONE) == Usage(0, 2_500, 1, 2)
         assert (await cloud.open(b"x", name="third")).status == 507
 
 
@@ -205,6 +205,36 @@ async def test_what_was_refused_costs_no_quota(tmp_path: Path) -> None:
     async with cloud_of("memory", tmp_path, CloudLimits(quota_bytes=1_000)) as cloud:
         assert (await cloud.upload(DATA, LOG)).phase is UploadPhase.REFUSED
         assert (await cloud.upload(DATA)).phase is UploadPhase.STORED
+
+
+async def test_uploads_of_a_device_are_counted_however_small_or_refused_they_are(tmp_path: Path) -> None:
+    """Bytes alone do not bound rows and files: one device could fill the disk, and slow all others down."""
+    async with cloud_of("memory", tmp_path, CloudLimits(uploads=3)) as cloud:
+        assert (await cloud.upload(b"1", LOG)).phase is UploadPhase.REFUSED
+        assert (await cloud.upload(b"2", LOG)).phase is UploadPhase.REFUSED
+        assert (await cloud.upload(b"3")).phase is UploadPhase.STORED
+        assert (await cloud.open(b"4")).status == 507
+        assert (await cloud.open(b"3")).status == 200  # it is there already
+        assert (await cloud.open(b"4", device=OTHER)).status == 200
+
+
+async def test_a_sweep_reads_all_uploads_as_often_however_many_there_are(
+    cloud: CloudKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        await cloud.upload(b"%d" % number)
+    read = cloud.records.uploads
+    reads = 0
+
+    async def counted() -> object:
+        nonlocal reads
+        reads += 1
+        return await read()
+
+    monkeypatch.setattr(cloud.records, "uploads", counted)
+    await cloud.api.uploads.sweep()
+    assert reads == 2
+    assert len(await cloud.blobs.names()) == 10
 
 
 async def test_cl_9_a_full_disk_loses_nothing(cloud: CloudKit, monkeypatch: pytest.MonkeyPatch) -> None:
