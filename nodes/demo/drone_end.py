@@ -162,12 +162,15 @@ class DroneEnd(End):
     async def _obey(self) -> None:
         async for event in self._link:
             if isinstance(event, ControlReceived):
-                message = self._read_untrusted(event.channel, event.data, Direction.UP)
-                if message is not None:
-                    await self._deck.take(self._seat, event.channel, cast("CloudMessage", message), event.expires_s)
+                await self._steer_untrusted(event)
             elif isinstance(event, CommandReceived):
                 answer = await self._answer_untrusted(event)
                 self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
+
+    async def _steer_untrusted(self, event: ControlReceived) -> None:
+        message = self._read_untrusted(event.channel, event.data, Direction.UP)
+        if message is not None:
+            await self._deck.take(self._seat, event.channel, cast("CloudMessage", message), event.expires_s)
 
     async def _answer_untrusted(self, event: CommandReceived) -> Answer:
         message = self._read_untrusted(ChannelId.COMMAND, event.data, Direction.UP)

@@ -8,16 +8,23 @@ import pytest
 import trio
 
 from nodes import Link
+from nodes.deck import AT_REST, FlightDeck
 from nodes.demo.drone_end import DroneEnd
 from nodes.demo.options import DemoOptions
 from nodes.demo.rc_end import RcEnd
+from nodes.stations.camera import CameraStand
+from nodes.stations.craft import Craft
+from nodes.stations.hands import Hands
 from nodes.stations.notes import Line, Note, Ready
 from nodes.stations.pilot import Pilot
 from nodes.stations.vehicle import ModelVehicle
 from nodes.testing import MemoryNetwork
-from protocols.airlink import Message, decode_untrusted, encode
-from protocols.events import ControlReceived, SendCommand, SendControl, SendState, SendStream
+from protocols.airlink import AIRLINK, Message, decode_untrusted, encode
+from protocols.authority import Authority
+from protocols.events import Alarm, ControlReceived, SendCommand, SendControl, SendState, SendStream
+from protocols.failsafe import Failsafe
 from protocols.maps import pack_map
+from specs.airlink.authority import AuthorityAction, AuthorityRequest, Right
 from specs.airlink.command import Answer, Command, CommandCode, LogOffer, Result
 from specs.airlink.control import Sticks
 from specs.airlink.numbers import Direction
@@ -47,15 +54,28 @@ class BareDrone(DroneEnd):
         super().__init__(DemoOptions(), Path(), said.append)
         self._link = link
         self._vehicle = self.steered = Steered()
+        alarms: list[Alarm] = []
+        self._deck = FlightDeck(Craft(self.steered, CameraStand()), Authority(), Failsafe(), alarms.append)
+        self._seat = self._deck.attach(link.key_id, link.role, lambda _: None)
 
     async def obey(self) -> None:
         await self._obey()
 
+    async def steer(self, event: ControlReceived) -> None:
+        await self._steer_untrusted(event)
+
     async def offer(self, message: Message) -> None:
         await self._request(message)
 
-    def take(self, event: ControlReceived) -> None:
-        self._steer_untrusted(event)
+    async def give_the_right(self) -> None:
+        """Let the peer fly."""
+        request = AuthorityRequest(AuthorityAction.REQUEST, Right.FLIGHT)
+        assert await self._deck.take(self._seat, ChannelId.COMMAND, request) == Answer(Result.DONE)
+
+    @property
+    def steered_to(self) -> list[Sticks]:
+        """Where the sticks have been, but for those at rest."""
+        return [sticks for sticks in self.steered.seen if sticks != AT_REST]
 
 
 async def _nobody() -> Ready:
@@ -68,7 +88,7 @@ class BareRc(RcEnd):
     def __init__(self, link: Link, said: list[Note]) -> None:
         super().__init__(DemoOptions(), Path(), said.append, _nobody)
         self._link = link
-        self._pilot = self.pilot = Pilot(link, self.tell, self._read_untrusted)
+        self._pilot = self.pilot = Pilot(Hands(link, AIRLINK, bytes(16), self.tell))
 
     async def receive(self) -> None:
         await self._receive()
@@ -112,10 +132,11 @@ async def test_a_drone_goes_on_when_its_pilot_talks_nonsense() -> None:
         drone = BareDrone(scene.up, said)
         async with beside(drone.obey):
             await _nonsense_to_drone(scene)
+            await drone.give_the_right()
             scene.down.send_now(SendControl(ChannelId.CONTROL, encode(AHEAD)))
             taken_off = await ask(scene.down, encode(Command(CommandCode.TAKE_OFF)))
             assert taken_off == Answer(Result.STARTED)
-        assert drone.steered.seen == [AHEAD]
+        assert drone.steered_to == [AHEAD]
         assert scene.up.down is None
     assert lines(said) == ["a message on CONTROL says nothing and is left out, as will be all that follow"]
 
@@ -139,8 +160,10 @@ async def test_a_drone_goes_on_when_its_request_is_answered_with_nonsense() -> N
 async def test_sticks_that_have_expired_move_nothing(late_s: float, steers: bool) -> None:
     async with linked(network=MemoryNetwork(delay_s=0.001)) as scene:
         drone = BareDrone(scene.up, [])
-        drone.take(ControlReceived(ChannelId.CONTROL, encode(AHEAD), 0.0, trio.current_time() - late_s))
-        assert drone.steered.seen == [AHEAD] * steers
+        await drone.give_the_right()
+        late = ControlReceived(ChannelId.CONTROL, encode(AHEAD), 0.0, trio.current_time() - late_s)
+        await drone.steer(late)
+        assert drone.steered_to == [AHEAD] * steers
 
 
 @virtual
@@ -176,4 +199,4 @@ async def test_a_pilot_goes_on_when_its_command_is_answered_with_nonsense() -> N
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer)
             await rc.pilot.finish()
-        assert (rc.pilot.requests, rc.pilot.answers) == (1, 1)
+        assert (rc.pilot.hands.requests, rc.pilot.hands.answers) == (1, 1)
