@@ -8,8 +8,8 @@ def grid() -> Table:
     """Return a table of names, values and remarks."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", min_width=8)
-    table.add_column()
-    table.add_column(style="dim")
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(style="dim", no_wrap=True, overflow="ellipsis")
     return table
 
 
