@@ -4,11 +4,14 @@ OpenSSL reads a certificate with its key from a file. Keys stand in 0600 files o
 other copy is made for it. Making a context reads these files: call these functions off the loop.
 """
 
+import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from protocols.errors import StorageError
 from protocols.pki import CertificateRefusedError, certificate_pem, read_certificate_untrusted
 
 ALPN: Final = "http/1.1"
@@ -24,7 +27,8 @@ def server_context(identity: Path, trust: Path) -> ssl.SSLContext:
     """
     context = _server(identity)
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cafile=trust)
+    with _loading(trust):
+        context.load_verify_locations(cafile=trust)
     context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
 
@@ -37,7 +41,8 @@ def enrolment_context(identity: Path) -> ssl.SSLContext:
 def client_context(identity: Path, ca_der: bytes, check: CheckPeer) -> ssl.SSLContext:
     """Return the context of an enrolled device; ``identity``: PEM of its key and certificate."""
     context = enrolling_context(ca_der, check)
-    context.load_cert_chain(identity)
+    with _loading(identity):
+        context.load_cert_chain(identity)
     return context
 
 
@@ -63,11 +68,22 @@ def first_contact_context() -> ssl.SSLContext:
 
 def _server(identity: Path) -> ssl.SSLContext:
     context = _base(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(identity)
+    with _loading(identity):
+        context.load_cert_chain(identity)
     # A resumed session is not asked for its certificate again: who was revoked meanwhile would come back with it.
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET
     return context
+
+
+@contextmanager
+def _loading(path: Path) -> Generator[None]:
+    """StorageError for what OpenSSL cannot load: no descriptor is left, the file is gone, or damaged."""
+    try:
+        yield
+    except OSError as error:  # an ssl.SSLError is one
+        reason = "it is damaged" if isinstance(error, ssl.SSLError) else os.strerror(error.errno or 0)
+        raise StorageError(f"{path} cannot be loaded for TLS: {reason}") from None
 
 
 def _base(protocol: int) -> ssl.SSLContext:

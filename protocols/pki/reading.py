@@ -29,6 +29,8 @@ _NOT_PARSED: Final = (
     x509.InvalidVersion,
     CryptographyDeprecationWarning,
 )
+# ... and for extensions, all of which are read with the first one: none of these is a ValueError.
+_NO_EXTENSION: Final = (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _END_OF_KEY: Final = b"-----END PRIVATE KEY-----\n"
 
 
@@ -80,7 +82,7 @@ def hosts_of(certificate: Certificate) -> frozenset[str]:
     """Return the DNS names and IP addresses that a server certificate is for."""
     try:
         names = load_untrusted(certificate.der).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (*_NO_EXTENSION, ValueError):
         return frozenset()
     return frozenset(str(each.value) for each in names)
 
@@ -94,7 +96,7 @@ def check_issued(certificate: Certificate, ca: Certificate, use: Use, now: float
         basic = native.extensions.get_extension_for_class(x509.BasicConstraints).value
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         raise CertificateRefusedError("the certificate was not issued by this authority") from None
-    except (x509.ExtensionNotFound, x509.DuplicateExtension):
+    except _NO_EXTENSION:
         raise CertificateRefusedError("the certificate is not of the form that is issued here") from None
     if list(wanted) != [use.value] or basic.ca:
         raise CertificateRefusedError("the certificate is for another use")
@@ -109,7 +111,7 @@ def check_ca(ca: Certificate) -> None:
         basic = native.extensions.get_extension_for_class(x509.BasicConstraints).value
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         raise CertificateRefusedError("the certificate of the authority is not signed by itself") from None
-    except (x509.ExtensionNotFound, x509.DuplicateExtension):
+    except _NO_EXTENSION:
         raise CertificateRefusedError("this is not the certificate of an authority") from None
     if not basic.ca:
         raise CertificateRefusedError("this is not the certificate of an authority")

@@ -77,6 +77,7 @@ def odd_certificate(
     ca: bool = False,
     begin_s: float = NOW - DAY_S,
     end_s: float = NOW + DAY_S,
+    names: x509.ExtensionType | None = None,
 ) -> bytes:
     """A certificate that the authority's key has signed, whatever the authority would say to it; DER."""
     native = key.native()
@@ -91,7 +92,7 @@ def odd_certificate(
         .not_valid_after(datetime.fromtimestamp(int(end_s), UTC))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(names or x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(native.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(own.public_key()), critical=False)  # type: ignore[arg-type]
     )

@@ -1,6 +1,7 @@
 """The authority at work: who gets in, who stays out, what survives (specs/10-key-life-cycle.md)."""
 
 import contextlib
+import errno
 import signal
 import sqlite3
 import ssl
@@ -400,6 +401,29 @@ async def test_kl_43_what_another_process_revokes_holds_at_once(tmp_path: Path) 
             await authority.check_peer(der, NOW)
         await until(lambda: authority.server_context() is not context)
         assert len(x509.load_der_x509_crl(await authority.crl())) == 1
+        nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_kl_44_what_tls_cannot_load_ends_no_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd at the door can use up the descriptors in this moment."""
+
+    def none_left(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    clock = Clock()
+    async with authority_in(tmp_path) as authority, trio.open_nursery() as nursery:
+        nursery.start_soon(authority.keep_fresh, clock)
+        context = authority.server_context()
+        for name in ("load_cert_chain", "load_verify_locations"):
+            with monkeypatch.context() as patch:
+                patch.setattr(ssl.SSLContext, name, none_left)
+                with pytest.raises(StorageError, match=r"\.pem cannot be loaded for TLS: Too many open files"):
+                    await authority.refresh(NOW + 3 * DAY_S)
+                clock.now = NOW + 3 * DAY_S
+                await trio.sleep(LOOK_AGAIN_S * 3)
+                assert authority.server_context() is context
+        await until(lambda: authority.server_context() is not context)
         nursery.cancel_scope.cancel()
 
 

@@ -210,6 +210,11 @@ def test_what_was_not_issued_for_this_is_refused() -> None:
     refused(odd_certificate(AUTHORITY, KEY, use=ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE), "another use")
     refused(odd_certificate(AUTHORITY, KEY, end_s=NOW - 1), "has expired")
     refused(odd_certificate(AUTHORITY, KEY, begin_s=NOW + 1), "valid only from")
+    for kind in ("300aa508a1060c0441424344", "3004a3023000"):  # ediPartyName, x400Address: the library has an error
+        names = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex(kind))  # of its own
+        odd = odd_certificate(AUTHORITY, KEY, names=names)
+        refused(odd, "not of the form")
+        assert hosts_of(read_certificate_untrusted(odd)) == frozenset()
 
 
 def test_an_authority_is_one_that_signs_itself() -> None:
