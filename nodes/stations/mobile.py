@@ -95,6 +95,7 @@ class MobileStation(Station):
         self._passing = Passing(GROUNDLINK, self._look)
         self._clients: deque[HttpsClient] = deque(maxlen=_CLIENTS)
         self._online = False
+        self._kept: trio.CancelScope | None = None
 
     async def run(self) -> None:
         """Work for ever."""
@@ -154,10 +155,21 @@ class MobileStation(Station):
     # --- drone ----------------------------------------------------------------------------------
 
     async def keep_drone(self, drone_id: bytes) -> None:
-        """Keep a link to the drone for ever; :meth:`run` does so if it was paired before."""
+        """Keep a link to the drone for ever; :meth:`run` does so if it was paired before.
+
+        There is one drone: nothing happens if its link is kept already, and an earlier one's is kept no more.
+        """
+        if self._kept is not None and self.drone_id == drone_id:
+            return
+        before, hands = self._kept, self.hands
         self.drone_id = drone_id
         connect = partial(self._mobile.connect_over, self._setup.rc_id, drone_id)
-        await Keeper(connect, self._serve_drone, self.tell, "mobile-drone").run()
+        with trio.CancelScope() as self._kept:
+            if before is not None:
+                before.cancel()
+            if hands is not None:
+                await hands.link.close()
+            await Keeper(connect, self._serve_drone, self.tell, "mobile-drone").run()
 
     async def _serve_drone(self, link: Link) -> None:
         hands = self.hands = Hands(link, REMOTE_MOBILE, next(iter(self._mobile.relays.own)), self.tell)
