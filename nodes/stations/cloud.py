@@ -4,6 +4,7 @@ To a drone it says which key to seal flights to, that it has a flight, and which
 each of these is durable here until the drone has confirmed it.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ from specs.remotelink import LogReceipt, RevokePeer, SealingKeys, VerifyingKeys
 
 _LIVE_S: Final = 1.0
 """How often what came live is told."""
+_SETTLED: Final = frozenset({Result.DONE, Result.INVALID})
+"""Answers to a receipt that is not told again (GL-14): the log has been let go of, or was never there."""
+_AGAIN_S: Final = 30.0
+"""Until a receipt that the drone could not keep is told again."""
 _NOTICES_S: Final = 2.0
 """How often revocations that wait for a drone are looked at."""
 
@@ -113,11 +118,16 @@ class CloudStation(Station):
         await self._exchange_keys(link)
         while True:
             stored = self._stored
+            is_done = True
             for flight in await self._cloud.stores.records.flights(unreceipted=True):
                 if flight.drone == link.key_id:
-                    await self._ask(link, LogReceipt(flight.flight, flight.sealed_sha256))
-                    await self._cloud.stores.records.mark_receipted(flight.drone, flight.flight)
-            await stored.wait()
+                    reply = await self._ask(link, LogReceipt(flight.flight, flight.sealed_sha256))
+                    if isinstance(reply, Answer) and reply.result in _SETTLED:
+                        await self._cloud.stores.records.mark_receipted(flight.drone, flight.flight)
+                    else:
+                        is_done = False
+            with trio.move_on_after(math.inf if is_done else _AGAIN_S):
+                await stored.wait()
 
     async def _exchange_keys(self, link: Link) -> None:
         sealing = self._cloud.stores.sealing

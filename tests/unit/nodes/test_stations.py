@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
 
-from nodes import Stores
+from nodes import Link, Stores
+from nodes.cloud.ports import FlightRow
+from nodes.stations.cloud import CloudStation
 from nodes.stations.vehicle import ModelVehicle
 from nodes.testing import MemoryNetwork
 from protocols.authority import owner_among
 from protocols.events import AlarmKind
 from protocols.link.peers import PeerRecord, PeerState
 from specs.airlink.authority import Right
+from specs.airlink.command import Answer, Result
 from specs.registry import Role
+from specs.remotelink import LogReceipt
 from tests.helpers.stations import Stations, stations
 from tests.live.kit import make_key, record_of, until, virtual
 from tests.unit.nodes.test_trust import FULL, Moody
@@ -107,3 +112,64 @@ async def test_au_36_a_path_that_became_slower_for_good_costs_a_new_link_and_not
             assert link.control_stale_since is None
             assert found.drone.authority.holder(Right.FLIGHT) == found.rc_id  # AU-10
             nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_a_mobile_that_pairs_with_its_drone_again_keeps_one_link_to_it() -> None:
+    """Two would replace each other for ever."""
+    with trio.fail_after(300):
+        async with stations() as found, trio.open_nursery() as nursery:
+            for station in (found.drone, found.rc, found.mobile):
+                nursery.start_soon(station.run)
+            await until(lambda: found.mobile.hands is not None)
+            assert found.mobile.hands is not None
+            link = found.mobile.hands.link
+            nursery.start_soon(found.mobile.keep_drone, found.drone_id)
+            await trio.sleep(60.0)
+            assert link.down is None
+            assert found.lines("mobile-drone: the link is down") == []
+            nursery.start_soon(found.mobile.keep_drone, bytes(16))  # paired with another drone
+            await link.wait_down()
+            await trio.sleep(60.0)
+            assert found.mobile.drone_id == bytes(16)
+            assert not [each for each in (found.mobile.hands,) if each is not None]
+            nursery.cancel_scope.cancel()
+
+
+def row(number: int) -> FlightRow:
+    """A flight of the drone whose id is zeros."""
+    name = bytes([number]) * 16
+    return FlightRow(bytes(16), name, "", 0, 0, bytes(32), name + name, bytes(48), "", "", 0, receipted=False)
+
+
+@virtual
+async def test_gl_14_a_receipt_that_the_drone_could_not_keep_is_told_again() -> None:
+    flights = [row(n) for n in range(3)]
+    other = replace(flights[0], drone=b"o" * 16)
+    asked: list[bytes] = []
+    done, failed, invalid = Answer(Result.DONE), Answer(Result.FAILED), Answer(Result.INVALID)
+    replies: list[list[Answer | None]] = [[failed, None, done], [invalid], [Answer(Result.NOT_ALLOWED), done]]
+    waiting = [other, *flights]
+
+    class Records:
+        async def flights(self, *, unreceipted: bool) -> list[FlightRow]:
+            assert unreceipted
+            return list(waiting)
+
+        async def mark_receipted(self, drone: bytes, flight: bytes) -> None:
+            waiting.remove(next(each for each in waiting if (each.drone, each.flight) == (drone, flight)))
+
+    async def ask(_: object, receipt: LogReceipt) -> Answer | None:
+        asked.append(receipt.flight_id)
+        return replies[receipt.flight_id[0]].pop(0)
+
+    async def no_keys(_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    cloud: object = SimpleNamespace(stores=SimpleNamespace(records=Records()))
+    station: object = SimpleNamespace(_cloud=cloud, _stored=trio.Event(), _ask=ask, _exchange_keys=no_keys)
+    with trio.move_on_after(200):
+        link = cast("Link", SimpleNamespace(key_id=bytes(16)))
+        await CloudStation._tell_drone(cast("CloudStation", station), link)  # pyright: ignore[reportPrivateUsage]
+    assert waiting == [other]
+    assert [flight[0] for flight in asked] == [0, 1, 2, 0, 2, 0]
