@@ -53,6 +53,7 @@ class Recorder:
         self._tell = tell
         self._waiting: deque[RecordedFlight] = deque()
         self._bell = trio.Event()
+        self._last: tuple[RecordedFlight, CloudKey, list[bytes]] | None = None
 
     def add(self, flight: RecordedFlight) -> None:
         """Take a flight; it is sealed as soon as there is a key."""
@@ -70,27 +71,29 @@ class Recorder:
         """Seal what comes, for ever."""
         while True:
             self._bell = trio.Event()
-            key = await self._keys.cloud_key() if self._waiting else None
-            if key is None:
-                if self._waiting:
-                    self._tell("a flight waits: no cloud has given a key to seal it to")
+            if not self._waiting:
                 await self._bell.wait()
                 continue
             flight = self._waiting[0]
             try:
-                entry = await self._seal(flight, key)
+                key = await self._keys.cloud_key()
+                entry = None if key is None else await self._seal(flight, key)
             except AerolinkError as error:  # no room, for one: whoever withholds receipts can bring that about
                 self._tell(f"a flight waits: it could not be stored: {error}")
                 await trio.sleep(_AGAIN_S)
                 continue
+            if entry is None:
+                self._tell("a flight waits: no cloud has given a key to seal it to")
+                await self._bell.wait()
+                continue
+            self._last = None
             if self._waiting[0] is flight:  # it may have been given up meanwhile
                 self._waiting.popleft()
             self._tell(f"flight {entry.flight_id.hex()[:8]}: sealed and signed, {entry.size_bytes:,} bytes")
             self._desk.ring()
 
     async def _seal(self, flight: RecordedFlight, key: CloudKey) -> LogEntry:
-        signing = await self._keys.signing_keys()
-        parts = await trio.to_thread.run_sync(_sealed, flight, self._drone_id, key, signing)
+        parts = await self._parts(flight, key)
         writer = await self._desk.store.create()
         try:
             for part in parts:
@@ -99,6 +102,15 @@ class Recorder:
         finally:
             with trio.CancelScope(shield=True):
                 await writer.aclose()
+
+    async def _parts(self, flight: RecordedFlight, key: CloudKey) -> list[bytes]:
+        """Return the sealed log, the same at each attempt: another one of the same flight would be refused (SL-40)."""
+        if self._last is not None and self._last[0] is flight and self._last[1] == key:
+            return self._last[2]
+        signing = await self._keys.signing_keys()
+        parts = await trio.to_thread.run_sync(_sealed, flight, self._drone_id, key, signing)
+        self._last = flight, key, parts
+        return parts
 
 
 def _sealed(flight: RecordedFlight, drone_id: bytes, key: CloudKey, signing: SigningKeys) -> list[bytes]:
