@@ -1,4 +1,4 @@
-# make demo    two nodes pair, authenticate and stream a flight; installs only what that needs
+# make demo    four nodes pair, fly, and bring a sealed flight to the cloud; installs only what that needs
 # make test    the test suite with coverage
 # make check   lint, format, types, the import law
 # make bench   the benchmark beside its peers (minutes); ARGS="--quick --json"
