@@ -256,15 +256,15 @@ async def _record(vehicle: Vehicle, flight: RecordedFlight | None, station: Dron
     if not isinstance(vehicle, ModelVehicle):
         return
     while True:
-        await _until(vehicle, armed=True)
-        first = len(vehicle.recorded)
-        await _until(vehicle, armed=False)
-        frames = vehicle.recorded[first:]
-        station.record(RecordedFlight("model", frames))
+        while not vehicle.armed:
+            del vehicle.recorded[:]  # it may stand for days
+            await trio.sleep(_LOOK_S)
+        await _landed(vehicle)
+        station.record(RecordedFlight("model", vehicle.recorded[:]))
         del vehicle.recorded[:]
 
 
-async def _until(vehicle: Vehicle, *, armed: bool) -> None:
-    """Wait for the motors to start or to stop; a vehicle does not say when."""
-    while vehicle.armed is not armed:  # noqa: ASYNC110
+async def _landed(vehicle: Vehicle) -> None:
+    """Wait for the motors to stop; a vehicle does not say when."""
+    while vehicle.armed:  # noqa: ASYNC110
         await trio.sleep(_LOOK_S)

@@ -11,14 +11,17 @@ import trio
 
 from nodes import Link, Stores
 from nodes.cloud.ports import FlightRow
+from nodes.stations import working
 from nodes.stations.cloud import CloudStation
+from nodes.stations.drone import DroneStation
+from nodes.stations.recorder import RecordedFlight
 from nodes.stations.vehicle import ModelVehicle
 from nodes.testing import MemoryNetwork
 from protocols.authority import owner_among
 from protocols.events import AlarmKind
 from protocols.link.peers import PeerRecord, PeerState
 from specs.airlink.authority import Right
-from specs.airlink.command import Answer, Result
+from specs.airlink.command import Answer, CommandCode, Result
 from specs.registry import Role
 from specs.remotelink import LogReceipt
 from tests.helpers.stations import Stations, stations
@@ -132,7 +135,8 @@ async def test_a_mobile_that_pairs_with_its_drone_again_keeps_one_link_to_it() -
             await link.wait_down()
             await trio.sleep(60.0)
             assert found.mobile.drone_id == bytes(16)
-            assert not [each for each in (found.mobile.hands,) if each is not None]
+            hands: object = found.mobile.hands
+            assert hands is None
             nursery.cancel_scope.cancel()
 
 
@@ -173,3 +177,21 @@ async def test_gl_14_a_receipt_that_the_drone_could_not_keep_is_told_again() -> 
         await CloudStation._tell_drone(cast("CloudStation", station), link)  # pyright: ignore[reportPrivateUsage]
     assert waiting == [other]
     assert [flight[0] for flight in asked] == [0, 1, 2, 0, 2, 0]
+
+
+@virtual
+async def test_a_model_that_stands_for_long_gathers_nothing_and_its_flights_are_recorded() -> None:
+    vehicle, flights = ModelVehicle(), list[RecordedFlight]()
+    station = cast("DroneStation", SimpleNamespace(record=flights.append))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vehicle.play, list[bytes]().append)
+        nursery.start_soon(working._record, vehicle, None, station)  # pyright: ignore[reportPrivateUsage]
+        for number in range(2):
+            await trio.sleep(120)
+            assert len(vehicle.recorded) < 100
+            vehicle.command(CommandCode.TAKE_OFF)
+            await trio.sleep(10)
+            vehicle.command(CommandCode.LAND)
+            await until(lambda: len(flights) > number)  # noqa: B023  # awaited here
+            assert len(flights[number].frames) > 100
+        nursery.cancel_scope.cancel()
