@@ -28,6 +28,7 @@ from nodes.link import Link
 from nodes.stations.base import RELAY, Station, answer_to
 from nodes.stations.keep import Keeper
 from nodes.stations.notes import Live, Say
+from nodes.wakeup import Wakeup
 from protocols.errors import AerolinkError, MalformedError, ProtocolViolationError
 from protocols.events import Alarm, AlarmKind, CommandReceived
 from protocols.link.peers import PeerState
@@ -44,6 +45,8 @@ _SETTLED: Final = frozenset({Result.DONE, Result.INVALID})
 """Answers to a receipt that is not told again (GL-14): the log has been let go of, or was never there."""
 _AGAIN_S: Final = 30.0
 """Until a receipt that the drone could not keep is told again."""
+_SILENT_S: Final = 3.0
+"""A drone of which nothing came for so long, and then something, may have lost its link, and be there again."""
 _NOTICES_S: Final = 2.0
 """How often revocations that wait for a drone are looked at."""
 
@@ -73,7 +76,8 @@ class CloudStation(Station):
         self._setup = setup
         self._clock = clock
         self._stored = trio.Event()
-        self._drones: set[bytes] = set()
+        self._ways: dict[bytes, Wakeup] = {}
+        self._heard: dict[bytes, tuple[str, float]] = {}
         cloud.on_event = self._take_event
 
     async def listen(self) -> tuple[Endpoint, Endpoint]:
@@ -100,10 +104,21 @@ class CloudStation(Station):
 
     async def keep_drone(self, drone_id: bytes) -> None:
         """Keep a link to a drone for ever; :meth:`run` does so for those that were paired when it began."""
-        if drone_id not in self._drones:
-            self._drones.add(drone_id)
+        if drone_id not in self._ways:
+            way = self._ways[drone_id] = Wakeup()
             connect = partial(self._cloud.connect_drone, drone_id)
-            await Keeper(connect, self._serve_drone, self.tell, "cloud-drone").run()
+            await Keeper(connect, self._serve_drone, self.tell, "cloud-drone", way).run()
+
+    def _look_for_way(self, drone: bytes, device: str) -> None:
+        """What a drone says has come, and did not a moment ago: there may be a way to it now."""
+        way = self._ways.get(drone)
+        if way is None:
+            return
+        now = trio.current_time()
+        _, heard_s = self._heard.get(drone, ("", -math.inf))
+        if now > heard_s + _SILENT_S:
+            way.set()
+        self._heard[drone] = (device, now)
 
     async def _serve_drone(self, link: Link) -> None:
         await self.serve(link, "cloud-drone", RELAY, self._listen_to, self._tell_drone, self._tell_notices)
@@ -171,6 +186,7 @@ class CloudStation(Station):
     def _take_event(self, event: CloudEvent) -> None:
         if isinstance(event, TelemetryReceived):
             self.live_messages += event.messages
+            self._look_for_way(event.batch.drone, event.device)
         elif isinstance(event, FlightStored):
             flight = event.flight
             self.tell(f"flight {flight.flight.hex()[:8]}: verified, unsealed, stored, {flight.messages:,} messages")
@@ -182,6 +198,7 @@ class CloudStation(Station):
         elif isinstance(event, DeviceSeen):
             self.tell(f"device {event.device[:8]} is here")
         elif isinstance(event, DownlinkChanged):
+            self._heard = {drone: heard for drone, heard in self._heard.items() if heard[0] != event.device}
             self.tell(f"device {event.device[:8]} {'has' if event.is_up else 'has no'} downlink")
         elif isinstance(event, LogHeld):
             self.tell(f"a log of drone {event.drone.hex()[:8]} waits for its keys")

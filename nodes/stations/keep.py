@@ -5,17 +5,19 @@ What goes wrong on the way is told once, and ends nothing: the other end may not
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 import trio
 
 from nodes.errors import LinkClosedError
 from nodes.link import Link
+from nodes.wakeup import Wakeup
 from protocols.errors import AerolinkError
 
 FIRST_WAIT_S: Final = 0.25
 LONGEST_WAIT_S: Final = 8.0
+_SHORTEST_WAIT_S: Final = FIRST_WAIT_S / 2
 STEADY_S: Final = 5.0
 """A link that lived so long was a good one: the next wait is the first again."""
 
@@ -32,6 +34,8 @@ class Keeper:
     """Told what changed, one line each."""
     name: str
     """What the link is called."""
+    way: Wakeup = field(default_factory=Wakeup)
+    """Set it when there may be a way again, as when a relay has come back: no wait outlasts that."""
 
     async def run(self) -> NoReturn:
         """Keep the link for ever."""
@@ -45,12 +49,21 @@ class Keeper:
                     self.tell(f"{self.name}: {said}; trying again")
             else:
                 began_s, said = trio.current_time(), ""
+                self.way.is_set = False
                 await serve_link(link, self.serve)
                 self.tell(f"{self.name}: the link is down ({link.down.reason.value if link.down else 'closed'})")
                 if trio.current_time() - began_s > STEADY_S:
                     wait_s = FIRST_WAIT_S
-            await trio.sleep(_jittered(wait_s))
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            wait_s = FIRST_WAIT_S if await self._rest(wait_s) else min(2 * wait_s, LONGEST_WAIT_S)
+
+    async def _rest(self, longest_s: float) -> bool:
+        """Wait, for a moment at least whatever a relay says; return whether there may be a way."""
+        rest_s = _jittered(longest_s)
+        await trio.sleep(_SHORTEST_WAIT_S)
+        with trio.move_on_after(rest_s - _SHORTEST_WAIT_S):
+            await self.way.wait()
+            return True
+        return False
 
 
 async def serve_link(link: Link, serve: Callable[[Link], Awaitable[object]]) -> None:

@@ -31,6 +31,7 @@ from nodes.uplink.outbox import Outbox, Parcel
 from nodes.uplink.states import UplinkState
 from nodes.uplink.uplink import Uplink
 from nodes.uplink.uploads import UploadEnd, UploadProgress
+from nodes.wakeup import Wakeup
 from protocols.airlink import AIRLINK
 from protocols.errors import MalformedError
 from protocols.events import Alarm, AlarmKind, CommandReceived, StateReceived, StreamReceived
@@ -39,6 +40,8 @@ from protocols.remotelink import REMOTE_MOBILE
 from specs.airlink.command import Answer, LogOffer, Result
 from specs.airlink.numbers import Direction
 from specs.cloudlink import UploadPhase
+from specs.groundlink import LinkQuality
+from specs.registry import LinkType
 
 _CLIENTS: Final = 3
 """An uplink has three HTTPS clients at a time."""
@@ -93,6 +96,8 @@ class MobileStation(Station):
         self._setup = setup
         self._way = way
         self._passing = Passing(GROUNDLINK, self._look)
+        self._drone_there = False
+        self._way_to_drone = Wakeup()
         self._clients: deque[HttpsClient] = deque(maxlen=_CLIENTS)
         self._online = False
         self._kept: trio.CancelScope | None = None
@@ -119,6 +124,7 @@ class MobileStation(Station):
             await self.serve(link, "rc-mobile", "tcp", self._take_from_rc)
         finally:
             self._passing.forget()
+            self._drone_there = False
 
     async def _take_from_rc(self, link: Link) -> None:
         async with trio.open_nursery() as nursery:
@@ -138,6 +144,10 @@ class MobileStation(Station):
             self.uplink.telemetry(data, drone=self.drone_id or b"")
 
     def _look(self, message: object) -> None:
+        if isinstance(message, LinkQuality) and message.link is LinkType.AIRLINK:
+            if message.up and not self._drone_there:
+                self._way_to_drone.set()
+            self._drone_there = message.up
         self.see(message)
 
     async def _answer_untrusted(self, event: CommandReceived) -> Answer:
@@ -169,7 +179,7 @@ class MobileStation(Station):
                 before.cancel()
             if hands is not None:
                 await hands.link.close()
-            await Keeper(connect, self._serve_drone, self.tell, "mobile-drone").run()
+            await Keeper(connect, self._serve_drone, self.tell, "mobile-drone", self._way_to_drone).run()
 
     async def _serve_drone(self, link: Link) -> None:
         hands = self.hands = Hands(link, REMOTE_MOBILE, next(iter(self._mobile.relays.own)), self.tell)
