@@ -1,127 +1,131 @@
-"""The demo over real sockets: every suite and carrier, both ways of running, and every way of ending it."""
+"""The demo of the chain over real sockets: four nodes, every suite and carrier, both ways of running, and its end."""
 
 import json
 import os
-import re
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 import trio
 
 from nodes.cli import main
-from nodes.demo.lines import LineReader
 from nodes.demo.options import DemoOptions
-from nodes.demo.report import Report
-from nodes.demo.run import run_demo
 from nodes.flight import ModelFlight, read_replay, tlog_record
 from nodes.flight.source import FlightDigest
 from nodes.logs import take_down
 from nodes.ports import CarrierName
-from nodes.stations.notes import Delivered, Note, Ready
+from nodes.stations.notes import Carry, Delivered, Line, Live, Progress
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES
 from protocols.errors import ConfigError
-from tests.conftest import require_or_skip
-from tests.live.kit import CARRIERS, DEADLINE_S
+from tests.live.demos import CODE_LIKE, PROC, chain, messy_log, running
+from tests.live.kit import CARRIERS
 
-COMMAND: Final = (sys.executable, "-P", "-c", "import sys; from nodes.cli import main; sys.exit(main())")
-PROC: Final = Path("/proc")
-CODE_LIKE: Final = re.compile(r"\b(?:[0-9A-HJKMNP-TV-Z]{4}-){6}[0-9A-HJKMNP-TV-Z]{4}\b")
-
-
-def messy_log(folder: Path) -> Path:
-    """A log with boot text and a broken frame between good ones."""
-    records = [
-        tlog_record(1_700_000_000_000_000 + round(frame.time_s * 1e6), frame.data) for frame in ModelFlight().frames()
-    ]
-    records.insert(10, b"ArduPilot booting ...\r\n")
-    records.insert(50, records[50][:14])
-    path = folder / "messy.tlog"
-    path.write_bytes(b"".join(records))
-    return path
+NODES = ["cloud", "drone", "mobile", "rc"]
+LINKS = ["drone-rc", "rc-mobile", "mobile-cloud", "mobile-drone", "cloud-drone"]
+HAND_OVERS = [("flight", "rc", "mobile"), ("flight", "mobile", "rc")]
+CLASSES = ["control", "command", "state", "stream", "bulk"]
+QUICK = DemoOptions(speed="max", seconds=0.2)
 
 
-async def demo(options: DemoOptions, *, processes: bool = False) -> tuple[Report, list[Note]]:
-    notes: list[Note] = []
-    with trio.fail_after(DEADLINE_S):
-        return await run_demo(options, notes.append, processes=processes), notes
+def check_links(links: Sequence[Any], suite: str, carrier: str) -> None:
+    assert [link["name"] for link in links] == LINKS
+    assert [link["carrier"] for link in links] == [carrier, "tcp", "https", "relay", "relay"]
+    suites = [link["suite"] for link in links]
+    assert suites[2].startswith("TLS_")  # 1.3: its suites name no key exchange
+    assert suites[:2] + suites[3:] == [suite] * 4
+    for link in links:
+        assert list(link) == ["name", "carrier", "suite", "handshake_ms", "by_class", "rekeys"]
+        assert link["handshake_ms"] > 0
+        assert list(link["by_class"]) == CLASSES
+        assert all(0 <= counts["received"] <= counts["sent"] for counts in link["by_class"].values())
+    air, ground, cloud, *_ = (link["by_class"] for link in links)
+    assert all(air[name]["received"] > 0 for name in CLASSES)
+    assert ground["control"]["sent"] == 0  # nobody steers over a hop that is not the holder's own link
+    assert all(ground[name]["received"] > 0 for name in ("command", "state", "stream", "bulk"))
+    assert cloud["bulk"] == {"sent": 1, "received": 1}
+    for link in links[3:]:
+        assert all(link["by_class"][name]["received"] > 0 for name in ("control", "command", "state"))
+
+
+def check_hand_overs(entries: Sequence[Any]) -> None:
+    assert [(each["right"], each["before"], each["after"]) for each in entries] == HAND_OVERS
+    assert all(list(each) == ["right", "before", "after", "at_s"] for each in entries)
+    assert 0 < entries[0]["at_s"] < entries[1]["at_s"]
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 @pytest.mark.parametrize("suite", [suite.name for suite in SUITES.values()])
 async def test_each_suite_over_each_carrier(suite: str, carrier: CarrierName) -> None:
-    report, notes = await demo(DemoOptions(suite=suite, carrier=carrier, speed="max", seconds=0.2))
+    report, notes = await chain(DemoOptions(suite=suite, carrier=carrier, speed="max", seconds=0.2))
     assert report.problems == []
     found: Any = report.as_dict()
-    (link,) = found["links"]
-    assert (link["name"], link["carrier"], link["suite"]) == ("drone-rc", carrier, suite)
-    assert link["handshake_ms"] > 0
-    assert list(link["by_class"]) == ["control", "command", "state", "stream", "bulk"]
-    for counts in link["by_class"].values():
-        assert 0 < counts["received"] <= counts["sent"]
+    check_links(found["links"], suite, carrier)
+    check_hand_overs(found["authority"])
     digest = FlightDigest.of(ModelFlight().frames())
     flight = {"messages": digest.messages, "bytes": digest.byte_count, "sha256": digest.sha256}
     assert found["flight"] == {"source": "model", **flight, "skipped_bytes": 0}
-    assert found["delivered"] == {"node": "rc", **flight, "seconds": found["delivered"]["seconds"]}
+    assert found["delivered"] == {"node": "cloud", **flight, "seconds": found["delivered"]["seconds"]}
     assert found["delivered"]["seconds"] > 0
+    assert found["live"]["messages"] > 0
     assert found["video"]["frames_received"] == found["video"]["frames_sent"] > 0
-    assert not any(isinstance(note, Ready) for note in notes)  # the linking code is nobody else's
+    assert found["alarms"] == []
+    assert not any(isinstance(note, Carry) for note in notes)  # codes and tokens are nobody else's
+    assert any(isinstance(note, Progress) for note in notes)
 
 
 async def test_the_summary_has_exactly_these_keys() -> None:
-    report, _ = await demo(DemoOptions(speed="max", seconds=0.2))
+    report, notes = await chain(QUICK)
     found: Any = report.as_dict()
-    assert list(found) == ["ok", "links", "flight", "delivered", "video", "alarms"]
-    assert list(found["links"][0]) == ["name", "carrier", "suite", "handshake_ms", "by_class", "rekeys"]
+    assert list(found) == ["ok", "links", "flight", "delivered", "live", "authority", "video", "alarms"]
     assert list(found["flight"]) == ["source", "messages", "bytes", "sha256", "skipped_bytes"]
     assert list(found["delivered"]) == ["node", "messages", "bytes", "sha256", "seconds"]
+    assert list(found["live"]) == ["messages"]
     assert list(found["video"]) == ["frames_sent", "frames_received", "frames_corrupt"]
-    assert found["alarms"] == []
+    assert [note.messages for note in notes if isinstance(note, Live)][-1] == found["live"]["messages"]
 
 
-async def test_the_model_flies_and_what_it_flew_arrives() -> None:
-    report, notes = await demo(DemoOptions(speed="real", seconds=1.0))
+async def test_the_model_flies_in_the_hands_of_two_and_what_it_flew_arrives() -> None:
+    report, notes = await chain(DemoOptions(speed="real", seconds=6.0))
     assert report.problems == []
     assert report.flight is not None
     assert report.flight.source == "model"
-    texts = [getattr(note, "text", "") for note in notes]
-    assert any(text.startswith("take off: started") for text in texts)
-    assert any(text.startswith("land: started") for text in texts)
+    texts = [(note.node, note.text) for note in notes if isinstance(note, Line)]
+    for node, words in (("rc", "take off: started"), ("mobile", "hold: started"), ("rc", "land: started")):
+        assert any(who == node and text.startswith(words) for who, text in texts)
 
 
 @pytest.mark.parametrize("processes", [False, True], ids=["inside", "processes"])
 async def test_a_messy_log_arrives_frame_by_frame(tmp_path: Path, processes: bool) -> None:
     log = messy_log(tmp_path)
     replay = await trio.to_thread.run_sync(read_replay, log)
-    report, notes = await demo(DemoOptions(replay=str(log), speed="max", seconds=0.2), processes=processes)
+    report, notes = await chain(DemoOptions(replay=str(log), speed="max", seconds=0.2), processes=processes)
     assert report.problems == []
     assert report.flight is not None
     assert report.flight.skipped_bytes == replay.skipped_bytes > 0
     expected = FlightDigest.of(replay.frames())
     (delivered,) = [note for note in notes if isinstance(note, Delivered)]
-    assert (delivered.messages, delivered.bytes, delivered.sha256) == (
+    assert (delivered.node, delivered.messages, delivered.bytes, delivered.sha256) == (
+        "cloud",
         expected.messages,
         expected.byte_count,
         expected.sha256,
     )
 
 
-async def test_a_recording_plays_at_its_pace_and_ends_with_it(tmp_path: Path) -> None:
+async def test_a_recording_is_shown_at_its_pace_and_arrives_whole(tmp_path: Path) -> None:
     short = tmp_path / "short.tlog"
     frames = [frame for frame in ModelFlight().frames() if frame.time_s < 0.5]
     short.write_bytes(b"".join(tlog_record(round(frame.time_s * 1e6), frame.data) for frame in frames))
-    report, _ = await demo(DemoOptions(replay=str(short), speed="real", seconds=3_600))
+    report, _ = await chain(DemoOptions(replay=str(short), speed="real", seconds=1.0))
     assert report.problems == []
-    assert report.by_class()["stream"]["received"] >= len(frames)
+    assert report.by_class("drone-rc")["stream"]["received"] >= len(frames)
 
 
+@pytest.mark.parametrize("processes", [False, True], ids=["inside", "processes"])
 @pytest.mark.parametrize("carrier", CARRIERS)
-async def test_a_port_in_use(carrier: CarrierName) -> None:
+async def test_a_port_in_use(carrier: CarrierName, processes: bool) -> None:
     kind = trio.socket.SOCK_DGRAM if carrier == "udp" else trio.socket.SOCK_STREAM
     with trio.socket.socket(trio.socket.AF_INET, kind) as other:
         await other.bind(("127.0.0.1", 0))
@@ -131,97 +135,49 @@ async def test_a_port_in_use(carrier: CarrierName) -> None:
         with pytest.RaisesGroup(
             pytest.RaisesExc(ConfigError, match=f"{port}: the port is in use"), flatten_subgroups=True
         ):
-            await demo(DemoOptions(carrier=carrier, port=port))
+            await chain(DemoOptions(carrier=carrier, port=port), processes=processes)
 
 
-def test_the_command_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["demo", "--speed", "max", "--seconds", "0.2", "--suite", "p256_aesgcm_sha256", "--json"])
+@pytest.mark.parametrize("two", [(), ("--two",)], ids=["chain", "two"])
+def test_the_command_in_this_process(capsys: pytest.CaptureFixture[str], two: tuple[str, ...]) -> None:
+    code = main(["demo", *two, "--speed", "max", "--seconds", "0.2", "--suite", "p256_aesgcm_sha256", "--json"])
     assert code == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["ok"] is True
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["ok"] is True
+    assert len(found["links"]) == (1 if two else 5)
     take_down()
 
 
 # --- as a command -----------------------------------------------------------------------------------
 
 
-class Running:
-    """The command in a process, with a temporary folder of its own."""
-
-    def __init__(self, process: trio.Process, folder: Path) -> None:
-        assert process.stdout is not None
-        self.process = process
-        self.out = LineReader(process.stdout)
-        self._folder = folder
-
-    async def until(self, words: str) -> None:
-        while (line := await self.out.next_line()) is not None:
-            if words in line:
-                return
-        pytest.fail(f"the demo ended before it said {words!r}")
-
-    async def end(self) -> tuple[int, list[str], str]:
-        lines: list[str] = []
-        while (line := await self.out.next_line()) is not None:
-            lines.append(line)
-        assert self.process.stderr is not None
-        errors = b"".join([chunk async for chunk in self.process.stderr])
-        return await self.process.wait(), lines, errors.decode()
-
-    def children(self) -> list[int]:
-        if not PROC.is_dir():
-            require_or_skip("there is no /proc to look for child processes in")
-        return [
-            int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal() and _parent(entry) == self.process.pid
-        ]
-
-    def leftovers(self) -> list[Path]:
-        return list(self._folder.iterdir())
-
-
-def _parent(entry: Path) -> int | None:
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-@asynccontextmanager
-async def running(folder: Path, *arguments: str) -> AsyncGenerator[Running]:
-    process = await trio.lowlevel.open_process(
-        [*COMMAND, "demo", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(folder)},
-    )
-    try:
-        with trio.fail_after(DEADLINE_S):
-            yield Running(process, folder)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-        for stream in (process.stdout, process.stderr):
-            assert stream is not None
-            await stream.aclose()
-
-
 async def test_the_last_line_of_json_is_the_summary(tmp_path: Path) -> None:
     async with running(tmp_path, "--json", "--speed", "max", "--seconds", "0.2", "--processes") as command:
-        code, lines, errors = await command.end()
+        code, errors = await command.end()
     assert (code, errors) == (0, "")
-    summary = json.loads(lines[-1])
+    summary = json.loads(command.lines[-1])
     assert summary["ok"] is True
-    assert summary["links"][0]["suite"] == DEFAULT_SUITE.name
+    check_links(summary["links"], DEFAULT_SUITE.name, "udp")
+    check_hand_overs(summary["authority"])
+    assert summary["delivered"]["node"] == "cloud"
+    assert summary["delivered"]["sha256"] == summary["flight"]["sha256"]
+    assert summary["live"]["messages"] > 0
     assert command.leftovers() == []
 
 
 async def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
     async with running(tmp_path, "--speed", "max", "--seconds", "0.2", "--carrier", "tcp") as command:
-        code, lines, errors = await command.end()
+        code, errors = await command.end()
     assert (code, errors) == (0, "")
-    assert all(line.isprintable() for line in lines)
-    assert any(line.split()[:2] == ["demo", "ok"] for line in lines)
+    assert all(line.isprintable() for line in command.lines)
+    summary = [line.split()[:2] for line in command.lines]
+    assert ["demo", "ok"] in summary
+    assert [row[0] for row in summary if row[0] in LINKS] == LINKS
+    assert not CODE_LIKE.search("\n".join(command.lines))
+    told = "\n".join(command.lines)
+    assert told.count("the flight right is handed over from") == 2
+    assert "cloud: has the flight, 1,500 messages" in told
+    assert "uploaded to 100 %" in told
 
 
 @pytest.mark.parametrize("options", [(), ("--processes",)], ids=["inside", "processes"])
@@ -230,36 +186,44 @@ async def test_a_signal_ends_everything(tmp_path: Path, number: int, code: int, 
     async with running(tmp_path, "--seconds", "3600", *options) as command:
         await command.until("take off: started")
         children = command.children()
-        assert len(children) == (2 if options else 0)
+        assert sorted(children) == (NODES if options else [])
         command.process.send_signal(number)
-        ended, _, errors = await command.end()
+        ended, errors = await command.end()
     assert ended == code
     assert errors.startswith("aerolink: ")
     assert errors.count("\n") == 1
-    assert not any((PROC / str(child)).exists() for child in children)
+    assert not any((PROC / str(child)).exists() for child in children.values())
     assert command.leftovers() == []
 
 
-async def test_a_child_that_dies_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("node", ["rc", "cloud"])
+async def test_a_child_that_dies_is_reported(tmp_path: Path, node: str) -> None:
     async with running(tmp_path, "--seconds", "3600", "--processes") as command:
         await command.until("take off: started")
-        first, other = command.children()
-        os.kill(first, signal.SIGKILL)
-        code, _, errors = await command.end()
+        children = command.children()
+        os.kill(children.pop(node), signal.SIGKILL)
+        code, errors = await command.end()
     assert code == 3
-    assert "ended early (killed by signal 9)" in errors
-    assert errors.count("\n") == 1
-    assert not (PROC / str(other)).exists()
+    assert errors == f"aerolink: the process of the {node} ended early (killed by signal 9)\n"
+    assert not any((PROC / str(child)).exists() for child in children.values())
     assert command.leftovers() == []
 
 
-async def test_no_linking_code_on_a_command_line_or_in_an_environment(tmp_path: Path) -> None:
+async def test_no_code_and_no_token_on_a_command_line_in_an_environment_or_in_a_log(tmp_path: Path) -> None:
     async with running(tmp_path, "--seconds", "3600", "--processes", "--log-level", "debug") as command:
         await command.until("take off: started")
-        for child in command.children():
+        children = command.children()
+        assert sorted(children) == NODES
+        for child in children.values():
             for name in ("cmdline", "environ"):
                 text = (PROC / str(child) / name).read_bytes().decode(errors="replace")
                 assert not CODE_LIKE.search(text)
         command.process.send_signal(signal.SIGTERM)
-        _, lines, errors = await command.end()
-    assert not CODE_LIKE.search("\n".join(lines) + errors)
+        _, errors = await command.end()
+    assert not CODE_LIKE.search("\n".join(command.lines) + errors)
+
+
+def test_a_code_and_a_token_would_be_seen() -> None:
+    group = "3M4J-NK92-A7V4-72FC-9RDF-7PFY-BXS5"
+    assert CODE_LIKE.search(f"code {group}\n")
+    assert CODE_LIKE.search(f"token {group}-{group}\n")
