@@ -6,7 +6,7 @@ is a row of a table, and a route without a row is found at construction.
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -50,7 +50,7 @@ from protocols.errors import (
     StorageError,
 )
 from protocols.guards.address import source_key
-from protocols.guards.ratelimit import SourceLimiter
+from protocols.guards.ratelimit import LogLimiter, SourceLimiter
 from protocols.pki.errors import TooManyTriesError
 from specs.cloudlink import (
     CHUNK_HASH_HEADER,
@@ -69,6 +69,10 @@ from specs.cloudlink import (
 )
 
 Answer = CloudBody | bytes | AsyncIterator[bytes]
+_ALARMS_PER_S: Final = 1 / 60
+"""Of one kind and device, in the long run."""
+_ALARMS_AT_ONCE: Final = 20.0
+_ALARM_SOURCES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,8 @@ class CloudApi:
         self._authority = authority
         self._clock = clock
         self._on_event = on_event
-        self._on_alarm = on_alarm
+        self._tell_alarm = on_alarm
+        self._rations = LogLimiter(_ALARMS_PER_S, _ALARMS_AT_ONCE, _ALARM_SOURCES)
         desk = LogDesk(records, blobs, sealing, self._now_ms)
         self.uploads: Final = Uploads(
             records,
@@ -145,7 +150,7 @@ class CloudApi:
             clock_ms=self._now_ms,
             entropy=entropy,
             on_event=on_event,
-            on_alarm=on_alarm,
+            on_alarm=self._on_alarm,
         )
         """Call its ``sweep`` at the start and now and then, ``drone_pinned`` when a drone's keys have come."""
         self.downlinks: Final = Downlinks(
@@ -245,6 +250,13 @@ class CloudApi:
             full = isinstance(error, StorageFullError)
             kind = CloudAlarmKind.STORAGE_FULL if full else CloudAlarmKind.STORAGE_FAILED
             self._on_alarm(CloudAlarm(kind, device, str(error)))
+
+    def _on_alarm(self, alarm: CloudAlarm) -> None:
+        """Tell an alarm, unless this device has raised many of the kind: it must not roll out those of others."""
+        left_out = self._rations.note(f"{alarm.kind.name} {alarm.device}", trio.current_time())
+        if left_out is not None:
+            more = f" ({left_out} more of the kind since the last)" if left_out else ""
+            self._tell_alarm(replace(alarm, detail=alarm.detail + more))
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1_000)

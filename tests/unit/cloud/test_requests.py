@@ -194,6 +194,25 @@ async def test_a_body_that_is_none_is_malformed(cloud: CloudKit, route: RouteId)
     assert (await cloud.ask(route, encode(Health(1)))).status == 400
 
 
+async def test_cl_6_a_device_does_not_roll_out_the_alarms_of_others(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    async with cloud_of("memory", tmp_path) as cloud:
+
+        async def snoop(times: int, snooper: str) -> None:
+            for _ in range(times):
+                assert (await cloud.ask(RouteId.DOWNLINK_ACK, device="33" * 16, certificate=snooper)).status == 404
+
+        await snoop(500, ONE)
+        assert len(cloud.alarms) == 20
+        await snoop(1, OTHER)
+        assert len(cloud.alarms) == 21
+        await trio.sleep(61)
+        await snoop(1, ONE)
+        assert cloud.alarms[-1].detail.endswith("(480 more of the kind since the last)")
+
+
 async def test_requests_are_rationed_per_device(tmp_path: Path) -> None:
     async with cloud_of("memory", tmp_path, CloudLimits(requests_per_s=1, requests_burst=3)) as cloud:
         statuses = [(await cloud.ask(RouteId.HEALTH)).status for _ in range(4)]
