@@ -23,6 +23,8 @@ from protocols.unsealing import Arrival, VerifiedLog, arrival_of, unseal_log, ve
 from specs.cloudlink import UploadPhase, UploadReason
 
 T = TypeVar("T")
+_READERS = 2
+"""Threads that read whole uploads: minutes of it, if devices want that. All the others are for what takes no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class LogDesk:
         self._sealing = sealing
         self._clock_ms = clock_ms
         self._lock = trio.Lock()
+        self._readers = trio.CapacityLimiter(_READERS)
 
     async def judge(self, row: UploadRow) -> Verdict:
         """Decide about a whole sealed log and make the decision durable; StorageError, and then nothing is decided."""
@@ -70,7 +73,7 @@ class LogDesk:
 
     async def _judged(self, row: UploadRow) -> Verdict:
         keys = {cloud_key_id_of(key.public): key for key in await self._sealing.opening_keys()}
-        ends = await self._in_thread(row, partial(_ends_untrusted, size_bytes=row.size_bytes))
+        ends = await self.read(row, partial(_ends_untrusted, size_bytes=row.size_bytes))
         drone = ends.info.drone_id
         if ends.info.cloud_key_id not in keys:
             raise _RefusedError(UploadReason.KEY, drone)
@@ -79,7 +82,7 @@ class LogDesk:
             return Verdict(_decided(row, UploadPhase.HELD, drone))
         if (ends.manifest.ecdsa_key_id, ends.manifest.mldsa_key_id) not in [pair.ids for pair in known]:
             raise _RefusedError(UploadReason.SIGNER, drone)
-        verified = await self._in_thread(row, partial(_verify_untrusted, row.size_bytes, known, tuple(keys)))
+        verified = await self.read(row, partial(_verify_untrusted, row.size_bytes, known, tuple(keys)))
         stored = _decided(row, UploadPhase.STORED, drone)
         before = await self._records.find_flight(*verified.log_id)
         arrival = arrival_of(verified, before.sealed_sha384 if before else None)
@@ -89,15 +92,22 @@ class LogDesk:
             return Verdict(stored)
         blob = "-".join(part.hex() for part in verified.log_id)
         unseal = partial(self._unseal_untrusted, verified, keys[ends.info.cloud_key_id], blob)
-        size_bytes, digest = await self._in_thread(row, unseal)
+        size_bytes, digest = await self.read(row, unseal)
         return Verdict(stored, _flight(stored, verified, blob, size_bytes, digest, self._clock_ms()))
 
-    async def _in_thread(self, row: UploadRow, call: Callable[[Read], T]) -> T:
+    async def read(self, row: UploadRow, call: Callable[[Read], T]) -> T:
+        """Return ``call(read)`` of the bytes of an upload; in a thread, which ends between two reads if cancelled."""
+
         def reading() -> T:
             with self._blobs.reader(row.upload) as read:
-                return call(read)
 
-        return await trio.to_thread.run_sync(reading)
+                def stoppable(offset: int, length: int) -> bytes:
+                    trio.from_thread.check_cancelled()
+                    return read(offset, length)
+
+                return call(stoppable)
+
+        return await trio.to_thread.run_sync(reading, limiter=self._readers)
 
     def _unseal_untrusted(self, verified: VerifiedLog, key: HpkeKey, blob: str, read: Read) -> tuple[int, FlightDigest]:
         """Return size and digest of the flight, which is durable then."""

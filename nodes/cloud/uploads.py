@@ -7,6 +7,7 @@ moment leaves a row that is true, and at most bytes behind its offset, which the
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from weakref import WeakValueDictionary
 
 import trio
@@ -129,7 +130,7 @@ class Uploads:
                 return state_of(row)
             if row.offset < row.size_bytes:
                 raise UploadConflictError(state_of(row))
-            if await self._hash_of(row) != row.sha256:
+            if await self._desk.read(row, partial(sha256_of, size_bytes=row.size_bytes)) != row.sha256:
                 return await self._refuse_hash(row)
             if row.kind is UploadKind.FILE:
                 return await self._put(replace(row, phase=UploadPhase.STORED))
@@ -209,13 +210,6 @@ class Uploads:
             raise TooManyUploadsError(f"a device has at most {limits.open_uploads} open uploads")
         if usage.size_bytes + ask.size_bytes > limits.quota_bytes or (is_new and usage.uploads >= limits.uploads):
             raise StorageFullError("the quota of this device is used up")
-
-    async def _hash_of(self, row: UploadRow) -> bytes:
-        def call() -> bytes:
-            with self._blobs.reader(row.upload) as read:
-                return sha256_of(read, row.size_bytes)
-
-        return await trio.to_thread.run_sync(call)
 
     async def _refuse_hash(self, row: UploadRow) -> UploadState:
         refused = replace(row, phase=UploadPhase.REFUSED, reason=UploadReason.HASH, offset=0, tries=row.tries + 1)

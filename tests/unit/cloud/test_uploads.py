@@ -2,7 +2,8 @@
 
 import hashlib
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
@@ -157,6 +158,49 @@ async def test_cl_25_a_second_try_that_is_right_is_stored(cloud: CloudKit) -> No
     await cloud.finish(upload)
     assert (await cloud.upload(DATA)).phase is UploadPhase.STORED
     assert cloud.content(upload, 2_000) == DATA
+
+
+async def test_uploads_that_are_read_whole_take_no_threads_of_others(cloud: CloudKit) -> None:
+    default = trio.to_thread.current_default_thread_limiter()
+    before, default.total_tokens = default.total_tokens, 1
+    try:
+        async with default:
+            assert (await cloud.upload(DATA)).phase is UploadPhase.STORED
+            assert (await cloud.upload(DATA, LOG)).phase is UploadPhase.REFUSED
+    finally:
+        default.total_tokens = before
+
+
+async def test_reading_an_upload_whole_ends_when_the_cloud_does(
+    cloud: CloudKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(3 * 2**20)
+    upload = answer(await cloud.open(data), UploadState).upload
+    for start in range(0, len(data), 2**20):
+        await cloud.put(upload, start, data[start : start + 2**20])
+    reads = 0
+    real = cloud.blobs.reader
+    scope = trio.CancelScope()
+
+    @contextmanager
+    def reader(name: str) -> Generator[Callable[[int, int], bytes]]:
+        with real(name) as read:
+
+            def counted(offset: int, length: int) -> bytes:
+                nonlocal reads
+                reads += 1
+                trio.from_thread.run_sync(scope.cancel)
+                return read(offset, length)
+
+            yield counted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud.blobs, "reader", reader)
+        with scope:
+            await cloud.finish(upload)
+    assert scope.cancelled_caught
+    assert reads == 1
+    assert answer(await cloud.finish(upload), UploadState).phase is UploadPhase.STORED
 
 
 async def test_chunks_that_come_at_once_are_taken_one_after_the_other(cloud: CloudKit) -> None:
