@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import trio
@@ -133,8 +133,8 @@ class Cloud(RemoteInitiating):
     async def listen_for_enrolment(self, endpoint: Endpoint) -> Endpoint:
         """Serve devices that have a token and no certificate yet; return where. ConfigError with one line."""
         authority = self.stores.authority
-        handle = self._api.handle_enrolment
-        server = HttpsServer(handle, authority.enrolment_context, self._http, on_alarm=self._take_http_alarm)
+        handle, limits = self._api.handle_enrolment, for_strangers(self._http or HttpLimits())
+        server = HttpsServer(handle, authority.enrolment_context, limits, on_alarm=self._take_http_alarm)
         return await self._host_server(server, endpoint)
 
     async def _host_server(self, server: HttpsServer, endpoint: Endpoint) -> Endpoint:
@@ -228,6 +228,16 @@ class Cloud(RemoteInitiating):
             except StorageError as error:
                 self._on_alarm(Alarm(AlarmKind.STORE_FAILED, str(error)))
             await trio.sleep(_SWEEP_S)
+
+
+def for_strangers(limits: HttpLimits) -> HttpLimits:
+    """Return the limits where everybody comes through TLS: the descriptors that they hold are missing to devices."""
+    return replace(
+        limits,
+        connections=min(limits.connections, 128),
+        connections_per_source=min(limits.connections_per_source, 16),
+        handshakes=min(limits.handshakes, 64),
+    )
 
 
 _ALARMS: Final = {

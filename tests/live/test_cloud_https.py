@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 import pytest
 import trio
+import trio.testing
 
 from nodes.cloud.events import CloudAlarm, CloudAlarmKind
 from nodes.cloud.node import Cloud
@@ -190,3 +191,27 @@ async def test_a_request_without_a_row_over_https(ends: Ends) -> None:
         assert (await client.request("POST", "/v1/health")).status == 405
         body = bytes(row(RouteId.TELEMETRY).max_body_bytes + 1)
         assert (await client.request("POST", path_of(RouteId.TELEMETRY, device=ends.one), body)).status == 413
+
+
+async def test_hf_30_strangers_hold_few_connections(tmp_path: Path) -> None:
+    """Everybody comes through TLS where devices enrol: what they hold there is missing to devices."""
+    place = CloudPlace(tmp_path)
+    async with place.life(), AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        over = trio.Semaphore(0)
+
+        async def wait_for_the_end(stream: trio.SocketStream) -> None:
+            with suppress(trio.BrokenResourceError):
+                await stream.receive_some(1)
+            over.release()
+
+        with trio.fail_after(DEADLINE_S):
+            for _ in range(20):
+                stream = await stack.enter_async_context(
+                    await trio.open_tcp_stream(place.enrolment.host, place.enrolment.port)
+                )
+                nursery.start_soon(wait_for_the_end, stream)
+            for _ in range(4):
+                await over.acquire()
+        await trio.testing.wait_all_tasks_blocked()
+        assert over.value == 0
+        nursery.cancel_scope.cancel()
