@@ -111,14 +111,13 @@ class FileBlobs:
     def _append(self, name: str, offset: int, data: bytes) -> None:
         path = self._folder / name
         with self._errors("written"):
-            is_new = not path.exists()
             fd = os.open(path, os.O_WRONLY | _NEW, 0o600)
             try:
                 _write_at(fd, offset, data)
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            if is_new:
+            if offset == 0:  # not if it is new: whoever made it may have died before this
                 sync_folder(self._folder)
 
     def _write(self, fd: int, data: bytes) -> None:

@@ -200,8 +200,8 @@ class DownlinkStream(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         """End it: the device has gone."""
         self.over.set()
+        self.end()  # before it waits: who is cancelled here must not leave a downlink behind that is none
         await trio.lowlevel.checkpoint()
-        self.end()
 
     async def __anext__(self) -> bytes:
         """Return one or more whole records."""

@@ -363,3 +363,13 @@ async def test_relay_goes_before_messages(cloud: CloudKit) -> None:
     cloud.hops[0].send(OPEN)
     assert await listening.next() == (OPEN,)
     assert await listening.message() == (1, 10)
+
+
+async def test_cl_34_a_downlink_that_ends_with_its_task_is_over(cloud: CloudKit) -> None:
+    listening = await listen(cloud)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await listening.stream.aclose()
+    assert scope.cancelled_caught
+    assert not cloud.api.downlinks.is_up(ONE)
+    assert not cloud.hops[-1].is_up

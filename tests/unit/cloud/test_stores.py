@@ -358,6 +358,10 @@ async def test_what_is_not_synchronised_is_not_durable(tmp_path: Path, monkeypat
     await blobs.append("ab", 1, b"y")
     assert synchronised == ["ab", "blobs", "ab"]
     synchronised.clear()
+    (tmp_path / "blobs" / "ef").write_bytes(b"x")  # of a cloud that was killed before it synchronised the folder
+    await blobs.append("ef", 0, b"x")
+    assert synchronised == ["ef", "blobs"]
+    synchronised.clear()
     with blobs.writer("cd") as write:
         write(b"x")
     assert len(synchronised) == 2
