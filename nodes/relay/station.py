@@ -19,6 +19,7 @@ from nodes.relay.flows import OPEN_AGAIN_S, Clock, FlowState, IncomingFlow, Inco
 from protocols.errors import FlowRefusedError, LinkTimeoutError, UsageError
 from protocols.events import RelayClosed, RelayDatagram, RelayMessage, RelayOpen, RelayOpened, RelayRefused
 from protocols.guards.address import Address
+from protocols.guards.ratelimit import TokenBucket
 from specs.registry import LinkType, RelayRefusal
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ class RelayLimits:
     """Flows to us that a neighbour has open at once; for one more, the one that was silent longest gives way."""
     forwarded_flows: int = 16
     """Likewise, flows that go on to others."""
+    opens_per_s: float = 40.0
+    """New flows to us in the long run: each is an address of its own to cookies and token buckets."""
+    opens_burst: float = 128.0
+    """... and at once."""
+    forwarded_opens_per_s: float = 10.0
+    """Likewise, flows that go on to others."""
+    forwarded_opens_burst: float = 32.0
+    """... and at once."""
     idle_s: float = 30.0
     """... if it was silent for so long: one in which a link lives never is."""
     datagrams_per_s: float = 2_000.0
@@ -74,6 +83,10 @@ class _Neighbour:
     """What we know of one."""
 
     hop: RelayHop
+    opens: TokenBucket
+    """New flows to us."""
+    forwarded_opens: TokenBucket
+    """New flows that go on to others."""
     incoming: dict[int, IncomingFlow] = field(default_factory=dict[int, IncomingFlow])
     outgoing: dict[int, OutgoingFlow] = field(default_factory=dict[int, OutgoingFlow])
 
@@ -110,7 +123,9 @@ class RelayStation:
         """Take a neighbour that is up; it replaces an earlier one of the same key, and its flows are opened anew."""
         known = self._neighbours.pop(hop.key_id, None)
         if known is None:
-            known = _Neighbour(hop)
+            limits = self.limits
+            opens = TokenBucket(limits.opens_per_s, limits.opens_burst)
+            known = _Neighbour(hop, opens, TokenBucket(limits.forwarded_opens_per_s, limits.forwarded_opens_burst))
         else:
             known.hop.on_message = None
             known.hop = hop
@@ -296,7 +311,9 @@ class RelayStation:
             return RelayRefusal.NOT_ALLOWED
         if isinstance(sink, RelayRefusal):
             return sink
-        if not self._make_room(known, ends_here=message.destination in self.own):
+        ends_here = message.destination in self.own
+        opens = known.opens if ends_here else known.forwarded_opens
+        if not opens.allow(self.now()) or not self._make_room(known, ends_here=ends_here):
             return RelayRefusal.BUSY
         flow = IncomingFlow(hop.key_id, message.flow, message.destination, message.link_type, sink, self.now())
         known.incoming[message.flow] = flow

@@ -494,6 +494,34 @@ def test_rl_22_one_that_was_silent_for_long_gives_way_and_a_live_one_does_not() 
     assert len(row.air.hops[0].said(RelayClosed)) == 1
 
 
+def test_rl_22_so_many_new_flows_and_no_more() -> None:
+    """Each is an address: who opens and closes them would never be short of tokens for initiations at the drone."""
+    row = Row()
+    mobile, rc = row.ground.hops
+    row.ground.tap = lambda hop, message: () if hop is rc else (message,)
+
+    def churn(first: int) -> int:
+        before = row.drone.station.counts.opened
+        for number in range(first, first + 1_000):
+            mobile.send(RelayOpen(number, row.drone.key_id, MOBILE_LINK))
+            mobile.send(RelayClosed(number, by_opener=True))
+            row.settle()
+        return row.drone.station.counts.opened - before
+
+    limits = RelayLimits()
+    assert churn(0) == limits.forwarded_opens_burst
+    assert rc.said(RelayRefused)[-1] == RelayRefused(999, RelayRefusal.BUSY)
+    row.time.now += 1.0
+    assert churn(1_000) == limits.forwarded_opens_per_s
+    row.air.tap = lambda hop, message: () if hop is row.air.hops[1] else (message,)
+    before = row.drone.station.counts.opened
+    for number in range(1_000):  # the remote controller itself
+        row.air.hops[0].send(RelayOpen(number, row.drone.key_id, MOBILE_LINK))
+        row.air.hops[0].send(RelayClosed(number, by_opener=True))
+    row.settle()
+    assert 0 < row.drone.station.counts.opened - before <= limits.opens_burst
+
+
 def test_rl_22_so_many_datagrams_and_no_more() -> None:
     row = Row(RelayLimits(datagrams_per_s=10.0, burst=20.0))
     carrier = row.open()
