@@ -15,6 +15,8 @@ from protocols.errors import StorageError
 from protocols.pki import CertificateRefusedError, certificate_pem, read_certificate_untrusted
 
 ALPN: Final = "http/1.1"
+GROUP: Final = "prime256v1"
+"""P-256, in OpenSSL's words."""
 CheckPeer = Callable[[bytes], None]
 """Takes the DER of a server's certificate; AerolinkError refuses it."""
 
@@ -92,6 +94,8 @@ def _base(protocol: int) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.maximum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols([ALPN])
+    # OpenSSL's own list has ffdhe8192, with which a stranger's first few bytes cost a server 100 ms.
+    context.set_ecdh_curve(GROUP)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     return context
 

@@ -145,6 +145,17 @@ async def test_kl_60_62_what_openssl_sees_of_the_right_one(site: Site) -> None:
     assert site.refusals() == []
 
 
+async def test_kl_60_keys_are_agreed_upon_in_one_group(site: Site) -> None:
+    """A stranger cannot choose what costs the cloud most. Who sends another key first is asked for the right one."""
+    who = await site.enrolled()
+    for group in ("ffdhe8192", "ffdhe2048", "P-521", "X25519"):
+        done = await s_client(site, "-groups", group, say=GET_HEALTH)
+        assert b"SSL alert number 40" in done.stderr
+    done = await s_client(site, "-ign_eof", "-groups", "X25519:P-256", say=GET_HEALTH, who=who)
+    assert b"Temp Key: ECDH, prime256v1" in done.stdout
+    assert b"HTTP/1.1 200 OK" in done.stdout
+
+
 # --- what is asked for --------------------------------------------------------------------------
 
 
