@@ -111,7 +111,8 @@ class AuthorityRecords:
             query = "SELECT der FROM certificate WHERE device = ? ORDER BY not_after_s DESC LIMIT 1"
             (der,) = self._database.row(query, certificate.device_id)
             newest = read_certificate_untrusted(der)
-            if newest.issued_s <= now < (newest.issued_s + newest.not_after_s) // 2:
+            # A clock may have stepped back since; one that is of the far future, issued by mistake, is no use (KL-53).
+            if newest.issued_s - MAX_CLOCK_BACKSTEP_S <= now < (newest.issued_s + newest.not_after_s) // 2:
                 return newest
             renewed = issue()
             self._add_certificate(renewed)

@@ -43,7 +43,7 @@ from protocols.pki import (
     read_certificate_untrusted,
 )
 from specs.airlink.command import Answer, Result
-from specs.certificates import DEVICE_LIFETIME_S, SERVER_LIFETIME_S
+from specs.certificates import DEVICE_LIFETIME_S, MAX_CLOCK_BACKSTEP_S, SERVER_LIFETIME_S
 from specs.remotelink import RevokePeer
 from tests.helpers.pki import DAY_S, HOSTS, NOW, Clock, authority_in, device_in, enrol, make_authority, odd_certificate
 from tests.live.kit import until, virtual
@@ -311,6 +311,16 @@ async def test_kl_41_a_certificate_is_renewed_for_its_own_key(tmp_path: Path) ->
         third = await authority.renew(second.certificate_der, make_csr(key), later + 46 * DAY_S)
         assert third not in {first, second}
         assert [each.expires_s for each in await authority.devices()] == [later + 46 * DAY_S + DEVICE_LIFETIME_S]
+
+
+async def test_kl_41_a_clock_that_has_stepped_back_issues_no_more_than_one(tmp_path: Path) -> None:
+    """Otherwise each request of a device, hundreds a second, would be a certificate more for good."""
+    key = CertificateKey.generate()
+    later = NOW + 60 * DAY_S
+    async with authority_in(tmp_path) as authority:
+        first = (await enrolled(authority, key)).certificate_der
+        second = await authority.renew(first, make_csr(key), later)
+        assert await authority.renew(first, make_csr(key), later - MAX_CLOCK_BACKSTEP_S) == second
 
 
 async def test_kl_42_an_expired_certificate_is_not_renewed_and_enrols_again(tmp_path: Path) -> None:
