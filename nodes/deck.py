@@ -27,7 +27,7 @@ from protocols.authority import Authority, AuthorityChanged, Reason
 from protocols.errors import AerolinkError, UsageError
 from protocols.events import Alarm, AlarmKind
 from protocols.failsafe import Effect, Failsafe
-from protocols.guards.ratelimit import LogLimiter
+from protocols.guards.ratelimit import LogLimiter, SourceLimiter
 from protocols.remotelink import CloudMessage
 from specs.airlink.authority import AuthorityAction, AuthorityRequest, AuthorityState, Right
 from specs.airlink.command import Answer, CameraControl, ChangeSettings, Command, CommandCode, GoTo, Result
@@ -44,6 +44,8 @@ WATCH_S: Final = 0.1
 GRACE_S: Final = 1.0
 """For so long what was under way when a right was lost raises no alarm (AU-23)."""
 _ALARMS_PER_S, _ALARMS_AT_ONCE = 0.2, 3.0
+_REQUESTS_PER_S, _REQUESTS_AT_ONCE = 5.0, 30.0
+"""What one peer may ask about rights (AU-15): every change is told to all."""
 AT_REST: Final = Sticks(0, 0, 0, 0)
 _PAYLOAD_BUTTONS: Final = Buttons.PHOTO | Buttons.RECORD
 _SAFE_COMMANDS: Final = frozenset({CommandCode.RETURN_HOME, CommandCode.LAND})
@@ -97,6 +99,7 @@ class FlightDeck:
         self._told = -1
         self._told_s = -TELL_S
         self._alarms = LogLimiter(_ALARMS_PER_S, _ALARMS_AT_ONCE)
+        self._rates = SourceLimiter(_REQUESTS_PER_S, _REQUESTS_AT_ONCE)
         self._sleeps_until = math.inf
         self._sooner = Wakeup()
         self._requests: Final[Mapping[type[object], Callable[[Seat, CloudMessage, float], Answer]]] = {
@@ -233,6 +236,8 @@ class FlightDeck:
     def _change_authority(self, seat: Seat, message: CloudMessage, now: float) -> Answer:
         if not isinstance(message, AuthorityRequest):
             return Answer(Result.UNSUPPORTED)
+        if not self._rates.allow(seat.key_id, now):
+            return Answer(Result.NOT_NOW, "too many requests: wait a moment")
         answer = self.authority.request(seat.key_id, message, now)
         if answer.result is Result.NOT_ALLOWED and message.action in _OWNERS:
             self._refuse(seat, message, now)

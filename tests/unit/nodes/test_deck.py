@@ -308,6 +308,21 @@ async def test_au_14_and_every_second_without_one(autojump_clock: MockClock) -> 
 
 
 @autojump
+async def test_au_15_who_asks_too_often_is_told_to_wait_and_the_others_are_spared() -> None:
+    world = DeckWorld()
+    before = len(world.told[OTHER])
+    took = AuthorityAction.REQUEST, AuthorityAction.RELEASE
+    results = [await world.want(MOBILE, action, right=Right.PAYLOAD) for _ in range(500) for action in took]
+    assert set(results[:30]) == {Result.DONE}
+    assert set(results[30:]) == {Result.NOT_NOW}
+    assert len(world.told[OTHER]) - before == 30
+    assert await world.want(RC, AuthorityAction.OVERRIDE) is Result.DONE  # buckets are the peers' own
+    await trio.sleep(1.0)
+    results = [await world.want(MOBILE, action, right=Right.PAYLOAD) for _ in range(5) for action in took]
+    assert results.count(Result.DONE) == 5
+
+
+@autojump
 async def test_au_14_a_link_that_is_ending_keeps_nobody_from_being_told() -> None:
     world = DeckWorld()
 
