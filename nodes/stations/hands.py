@@ -19,6 +19,8 @@ from specs.registry import ChannelId
 
 HEARTBEAT_S: Final = 0.1
 """AL-6 asks for 200 ms."""
+SURE_S: Final = 2.0
+"""What is told so long after an answer is newer than what was answered: it is told once a second (AU-14)."""
 
 
 class Hands:
@@ -36,12 +38,14 @@ class Hands:
         self._table = table
         self._tell = tell
         self._state: AuthorityState | None = None
+        self._told_s = 0.0
         self._news = Wakeup()
 
     def see(self, message: object) -> None:
         """Take something that the drone has told."""
         if isinstance(message, AuthorityState):
             self._state = message
+            self._told_s = trio.current_time()
             self._news.set()
 
     async def beat(self) -> None:
@@ -80,6 +84,11 @@ class Hands:
         """Whether we have a right, as the drone has told last."""
         return self._holder(right) == self.own
 
+    @property
+    def _changes(self) -> int | None:
+        """How often the rights had changed when they were told last."""
+        return None if self._state is None else self._state.changes
+
     def _holder(self, right: Right) -> bytes:
         state = self._state
         if state is None:
@@ -93,31 +102,52 @@ class Hands:
         return state.flight_candidate if right is Right.FLIGHT else state.payload_candidate
 
     async def take_free(self, *rights: Right) -> None:
-        """Ask for rights that nobody holds."""
+        """Ask for rights that nobody holds; returns when those that were granted are told to be ours."""
         while self._state is None:
             await self._news.wait()
         for right in rights:
             if self._holder(right) == NOBODY:
-                await self.ask(AuthorityRequest(AuthorityAction.REQUEST, right), f"the {right.name.lower()} right")
+                answer = await self.ask(
+                    AuthorityRequest(AuthorityAction.REQUEST, right), f"the {right.name.lower()} right"
+                )
+                if answer is not None and answer.result is Result.DONE:
+                    await self._until_held(right)
 
     async def offer(self, right: Right, peer: bytes) -> bool:
         """Offer a right to a peer, and wait until it has it; False if it did not take it."""
+        before = self._changes
         answer = await self.ask(AuthorityRequest(AuthorityAction.OFFER, right, peer))
         if answer is None or answer.result is not Result.DONE:
             return False
-        stands = False
-        while (holder := self._holder(right)) != peer:
-            if holder != self.own or (stands and self._candidate(right) != peer):
-                return False
-            stands = stands or self._candidate(right) == peer  # what was told before our offer does not count
+        sure_s = trio.current_time() + SURE_S
+        stood = False
+        while True:
+            is_sure = self._told_s >= sure_s
+            if is_sure or self._changes != before:
+                if self._holder(right) == peer:
+                    return True
+                if self._candidate(right) == peer:
+                    stood = True
+                elif stood or is_sure or self._holder(right) != self.own:
+                    return False
             await self._news.wait()
-        return True
 
     async def accept(self, right: Right) -> bool:
-        """Wait until a right is offered to us, and take it."""
+        """Wait until a right is offered to us, and take it; True when it is told to be ours."""
         while self._candidate(right) != self.own:
             await self._news.wait()
         holder = self._holder(right)
         request = AuthorityRequest(AuthorityAction.ACCEPT, right, holder)
+        self._news.is_set = False
         answer = await self.ask(request, f"accept the {right.name.lower()} right")
-        return answer is not None and answer.result is Result.DONE
+        if answer is None or answer.result is not Result.DONE:
+            await self._news.wait()  # the offer that we saw is over: whoever asks again looks at what is told then
+            return False
+        await self._until_held(right)
+        return True
+
+    async def _until_held(self, right: Right) -> None:
+        """Wait until a right that was given to us is told to be ours, or was again somebody else's when it was told."""
+        sure_s = trio.current_time() + SURE_S
+        while not self.holds(right) and self._told_s < sure_s:
+            await self._news.wait()
