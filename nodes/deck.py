@@ -257,7 +257,7 @@ class FlightDeck:
                 case SealingKeys():
                     return await keeper.seal_to(message, seat.key_id)
                 case LogReceipt():
-                    return await keeper.log_stored(message)
+                    return await keeper.log_stored(message, seat.key_id)
                 case RevokePeer():
                     return await keeper.revoke(message.peer)
         except AerolinkError as error:

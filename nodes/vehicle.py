@@ -62,8 +62,8 @@ class Keeper(Protocol):
         """Seal logs to this key of the cloud with this key id; the drone's own verifying keys, or why not."""
         ...
 
-    async def log_stored(self, receipt: LogReceipt) -> Answer:
-        """The cloud has this log."""
+    async def log_stored(self, receipt: LogReceipt, cloud: bytes) -> Answer:
+        """The cloud with this key id has this log."""
         ...
 
     async def revoke(self, key_id: bytes) -> Answer:

@@ -264,8 +264,13 @@ class DroneStation(Station):
         self.tell("seals its flights to the key of the cloud")
         return VerifyingKeys(own.ecdsa_public, own.mldsa_public)
 
-    async def log_stored(self, receipt: LogReceipt) -> Answer:
-        """Let go of a log that the cloud has."""
+    async def log_stored(self, receipt: LogReceipt, cloud: bytes) -> Answer:
+        """Let go of a log that its cloud has (GL-15)."""
+        entry, pinned = await self.desk.store.find(receipt.sha256), await self._keys.cloud_key()
+        if entry is not None and pinned is not None and entry.cloud_key_id == pinned.id and pinned.cloud_id != cloud:
+            what = f"cloud {cloud.hex()} says that it has a log that is sealed to another"
+            self.drone.raise_alarm(Alarm(AlarmKind.LOG_REFUSED, what))
+            return Answer(Result.NOT_ALLOWED, "the log is sealed to another cloud")
         known = await self.desk.acknowledge(receipt.flight_id, receipt.sha256)
         if known and self.on_receipt is not None:
             self.on_receipt(receipt)

@@ -129,7 +129,8 @@ class NotedKeeper:
         await self._keep((keys, cloud))
         return KEYS
 
-    async def log_stored(self, receipt: LogReceipt) -> Answer:
+    async def log_stored(self, receipt: LogReceipt, cloud: bytes) -> Answer:
+        assert cloud == CLOUD
         await self._keep(receipt)
         return Answer(Result.DONE)
 

@@ -23,10 +23,31 @@ from protocols.link.peers import PeerRecord, PeerState
 from specs.airlink.authority import Right
 from specs.airlink.command import Answer, CommandCode, Result
 from specs.registry import Role
-from specs.remotelink import LogReceipt
+from specs.remotelink import LogReceipt, SealingKeys
+from tests.helpers.sealed import CLOUD, sealed
 from tests.helpers.stations import Stations, stations
 from tests.live.kit import make_key, record_of, until, virtual
 from tests.unit.nodes.test_trust import FULL, Moody
+
+
+@virtual
+async def test_gl_15_a_log_is_let_go_of_for_the_cloud_that_it_is_sealed_to() -> None:
+    async with stations() as found:
+        drone = found.drone
+        store = drone.desk.store
+        writer = await store.create()
+        await writer.write(sealed(1_000))
+        entry = await writer.finish()
+        receipt = LogReceipt(entry.flight_id, entry.sha256)
+        await drone.seal_to(SealingKeys(CLOUD.public), b"its own cloud id")
+        assert (await drone.log_stored(receipt, b"another cloud ..")).result is Result.NOT_ALLOWED
+        assert [alarm.kind for alarm in drone.drone.alarms] == [AlarmKind.LOG_REFUSED]
+        assert [each.stored for each in await store.all()] == [True]
+        for _ in range(2):  # GL-12
+            assert await drone.log_stored(receipt, b"its own cloud id") == Answer(Result.DONE)
+        assert [each.stored for each in await store.all()] == [False]
+        nobodys = LogReceipt(bytes(16), bytes(32))
+        assert await drone.log_stored(nobodys, b"another cloud ..") == Answer(Result.INVALID)
 
 
 class Unlisted(Moody):
