@@ -24,6 +24,7 @@ COMMANDS = (
     ("cloud", "notices"),
     ("cloud", "clock"),
     ("demo",),
+    ("node",),
     ("pair",),
     ("vectors",),
     ("config",),
