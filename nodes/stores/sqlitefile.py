@@ -8,8 +8,8 @@ beginning. Not for two threads at a time.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,8 +40,6 @@ class Schema:
     """What to do then."""
     owner: str = "process"
     """Who may have an exclusive file open, in errors."""
-    fill: Callable[[sqlite3.Connection], None] = field(default=lambda _: None)
-    """Puts first rows into a new file, in the same transaction."""
 
 
 class SqliteFile:
@@ -138,7 +136,6 @@ class SqliteFile:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {schema.application_id}")
             connection.execute(f"PRAGMA user_version = {schema.version}")
-            schema.fill(connection)
         elif application != schema.application_id:
             raise StorageError(f"{self.path} is no {schema.name}: name another place")
         elif version != schema.version:

@@ -3,8 +3,8 @@
 A *parcel* is what the cloud acknowledges as a whole: a batch of telemetry, or a report of alarms. It gets its number
 when it is put, and the number is as durable as the parcel: what is sent again after a lost answer or a restart is the
 same bytes under the same number, and so the cloud counts it once. Telemetry and alarms are numbered apart, each from 1
-without an end, under a random name of their own (specs/9-cloudlink.md, CL-11): an outbox that was lost and begins again
-at 1 has another name.
+without an end, under a random name of their own (specs/9-cloudlink.md, CL-11), which is another one each time that the
+outbox is opened: one that was lost, or restored from an older copy, gives numbers a second time.
 
 Room is bounded. When it runs out the oldest telemetry goes first, and alarms only when there is no telemetry left; both
 are counted. A gap in the numbers is what the cloud sees of it.
@@ -173,7 +173,7 @@ def check_acknowledged(state: OutboxState, kind: ParcelKind, sequence: int) -> N
 
 
 def new_names(entropy: Callable[[int], bytes]) -> dict[ParcelKind, bytes]:
-    """Return names for the numbers of a new outbox."""
+    """Return names for the numbers that are given from now on."""
     return {kind: entropy(OUTBOX_BYTES) for kind in ParcelKind}
 
 

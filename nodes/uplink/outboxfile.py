@@ -38,8 +38,9 @@ _PARCELS: Final = """CREATE TABLE parcel (
 _SCHEMA: Final = (
     _PARCELS,
     "CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
-    "CREATE TABLE name (kind INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT",
 )
+_WHEN_DAMAGED: Final = "move it away, what waits for the cloud is lost"
+_OUTBOX: Final = Schema(_APPLICATION_ID, SCHEMA_VERSION, _SCHEMA, "outbox", _WHEN_DAMAGED, "node")
 _DROP_AT_ONCE: Final = 256
 _TALLY: Final = f"COUNT(*), COALESCE(SUM(items), 0), COALESCE(SUM(size + {PARCEL_OVERHEAD_BYTES}), 0)"
 
@@ -101,10 +102,10 @@ class _File:
 
     def __init__(self, path: Path, limits: OutboxLimits, entropy: Callable[[int], bytes]) -> None:
         self._limits = limits
-        self._file = SqliteFile(path, _schema(entropy))
+        self._file = SqliteFile(path, _OUTBOX)
         try:
             with self._file.errors("opened"):
-                self.state = self._load()
+                self.state = self._load(entropy)
         except BaseException:
             self._file.close()
             raise
@@ -174,13 +175,12 @@ class _File:
         database.execute("DELETE FROM parcel WHERE kind = ? AND sequence <= ?", those)
         return state.without(kind, Tally(*gone), dropped=dropped)
 
-    def _load(self) -> OutboxState:
+    def _load(self, entropy: Callable[[int], bytes]) -> OutboxState:
         database = self._file.connection
         numbers = dict[str, int](database.execute("SELECT name, value FROM number").fetchall())
         query = f"SELECT {_TALLY} FROM parcel WHERE kind = ?"  # noqa: S608
-        names = dict[int, bytes](database.execute("SELECT kind, value FROM name").fetchall())
         return OutboxState(
-            names={kind: names[kind.value] for kind in ParcelKind},
+            names=new_names(entropy),
             waiting={kind: Tally(*database.execute(query, (kind.value,)).fetchone()) for kind in ParcelKind},
             dropped={kind: Tally(*(numbers.get(name, 0) for name in _dropped_names(kind))) for kind in ParcelKind},
             last={kind: numbers.get(_last_name(kind), 0) for kind in ParcelKind},
@@ -191,15 +191,6 @@ class _File:
         before, after = _numbers(self.state), _numbers(state)
         changed = [(name, value) for name, value in after.items() if before[name] != value]
         database.executemany("INSERT OR REPLACE INTO number (name, value) VALUES (?, ?)", changed)
-
-
-def _schema(entropy: Callable[[int], bytes]) -> Schema:
-    def fill(connection: sqlite3.Connection) -> None:
-        names = [(kind.value, name) for kind, name in new_names(entropy).items()]
-        connection.executemany("INSERT INTO name (kind, value) VALUES (?, ?)", names)
-
-    damaged = "move it away, what waits for the cloud is lost"
-    return Schema(_APPLICATION_ID, SCHEMA_VERSION, _SCHEMA, "outbox", damaged, "node", fill)
 
 
 def _last_name(kind: ParcelKind) -> str:

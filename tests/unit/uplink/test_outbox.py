@@ -3,6 +3,7 @@
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -159,7 +160,7 @@ async def test_everything_survives_a_restart(tmp_path: Path) -> None:
         await outbox.take_downlink(12)
         before, waiting = outbox.state, await outbox.pending(TELEMETRY, 9)
     async with outbox_of("sqlite", tmp_path, ROOM_FOR_FOUR) as outbox:
-        assert outbox.state == before
+        assert outbox.state == replace(before, names=outbox.state.names)
         assert await outbox.pending(TELEMETRY, 9) == waiting
         assert [parcel.body for parcel in await outbox.pending(ALARM)] == [content(9)]
         assert await outbox.put(TELEMETRY, body(7)) == 7
@@ -264,6 +265,22 @@ async def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
         assert outbox.state == before
         assert await sequences(outbox) == [1, 2]
         assert await outbox.put(ALARM, body(4)) == 1  # the next transaction stands alone
+
+
+async def test_cl_11_an_outbox_that_is_opened_again_gives_other_names(tmp_path: Path) -> None:
+    """It may be an older copy: under one name it would give numbers that the cloud has, and lose what is in them."""
+
+    def encode(name: bytes, sequence: int) -> bytes:
+        return name + b"%d" % sequence
+
+    async with outbox_of("sqlite", tmp_path) as outbox:
+        await outbox.put(TELEMETRY, encode)
+        names = outbox.state.names
+    async with outbox_of("sqlite", tmp_path) as outbox:
+        assert not set(names.values()) & set(outbox.state.names.values())
+        await outbox.put(TELEMETRY, encode)
+        waiting = [each.body for each in await outbox.pending(TELEMETRY, 2)]
+        assert waiting == [names[TELEMETRY] + b"1", outbox.state.names[TELEMETRY] + b"2"]
 
 
 async def test_another_outbox_has_other_names(tmp_path: Path) -> None:
