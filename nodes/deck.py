@@ -247,8 +247,6 @@ class FlightDeck:
         """What the cloud's role admits (AU-24); a revocation holds before it is durable."""
         if isinstance(message, RevokePeer) and message.peer == seat.key_id:
             return Answer(Result.INVALID, "a device does not revoke itself")  # GL-13
-        if isinstance(message, RevokePeer):
-            self.forget(message.peer)
         keeper = self._keeper
         if keeper is None:
             return Answer(Result.UNSUPPORTED)
@@ -259,10 +257,17 @@ class FlightDeck:
                 case LogReceipt():
                     return await keeper.log_stored(message, seat.key_id)
                 case RevokePeer():
-                    return await keeper.revoke(message.peer)
+                    return await self._revoke(keeper, seat, message.peer)
         except AerolinkError as error:
             _log.warning("what the cloud asked for could not be kept: %s", error)
             return Answer(Result.FAILED)
+
+    async def _revoke(self, keeper: Keeper, seat: Seat, peer: bytes) -> Answer:
+        if not await keeper.may_revoke(peer, seat.key_id):  # GL-16
+            self._refuse(seat, RevokePeer(peer), trio.current_time())
+            return Answer(Result.NOT_ALLOWED)
+        self.forget(peer)
+        return await keeper.revoke(peer)
 
     def _refuse(self, seat: Seat, message: CloudMessage, now: float) -> None:
         """Count it, and tell the operator: not too often, and not of what was under way (AU-23)."""

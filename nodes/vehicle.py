@@ -66,6 +66,10 @@ class Keeper(Protocol):
         """The cloud with this key id has this log."""
         ...
 
+    async def may_revoke(self, key_id: bytes, cloud: bytes) -> bool:
+        """Whether the cloud with this key id may have a device revoked (GL-16)."""
+        ...
+
     async def revoke(self, key_id: bytes) -> Answer:
         """Trust this device no more, and end its links."""
         ...

@@ -276,6 +276,12 @@ class DroneStation(Station):
             self.on_receipt(receipt)
         return Answer(Result.DONE if known else Result.INVALID)
 
+    async def may_revoke(self, key_id: bytes, cloud: bytes) -> bool:
+        """Only the cloud that the drone seals to revokes, and no other cloud (GL-16)."""
+        pinned = await self._keys.cloud_key()
+        clouds = [record.key_id for record in await self._peers.all() if record.role is Role.CLOUD]
+        return pinned is not None and pinned.cloud_id == cloud and key_id not in clouds
+
     async def revoke(self, key_id: bytes) -> Answer:
         """Trust a device no more; who is not paired here is not trusted anyway (KL-13)."""
         with suppress(NotPairedError):

@@ -118,6 +118,7 @@ class NotedKeeper:
     def __init__(self) -> None:
         self.kept: list[Any] = []
         self.fails = False
+        self.lets_revoke = True
 
     async def _keep(self, what: object) -> None:
         await trio.lowlevel.checkpoint()
@@ -133,6 +134,11 @@ class NotedKeeper:
         assert cloud == CLOUD
         await self._keep(receipt)
         return Answer(Result.DONE)
+
+    async def may_revoke(self, key_id: bytes, cloud: bytes) -> bool:  # noqa: ARG002
+        await trio.lowlevel.checkpoint()
+        assert cloud == CLOUD
+        return self.lets_revoke
 
     async def revoke(self, key_id: bytes) -> Answer:
         await self._keep(key_id)

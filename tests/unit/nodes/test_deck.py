@@ -408,6 +408,16 @@ async def test_gl_12_a_revocation_holds_before_it_is_durable() -> None:
 
 
 @autojump
+async def test_gl_16_a_revocation_that_is_not_this_cloud_s_business_changes_nothing() -> None:
+    world = await flown_by(OTHER)
+    world.keeper.lets_revoke = False
+    assert await world.ask(CLOUD, RevokePeer(OTHER)) is Result.NOT_ALLOWED
+    assert world.keeper.kept == []
+    assert world.deck.authority.holder(Right.FLIGHT) == OTHER
+    assert [alarm.kind for alarm in world.alarms] == [AlarmKind.AUTHORITY_REFUSED]
+
+
+@autojump
 async def test_gl_13_nobody_revokes_itself() -> None:
     world = DeckWorld()
     assert await world.ask(CLOUD, RevokePeer(CLOUD)) is Result.INVALID

@@ -10,10 +10,13 @@ import trio
 from nodes import Drone, Endpoint, RemoteController, StateDir, Stores
 from nodes.ports import Network
 from nodes.stations.drone import DroneStation
+from nodes.stores.memory import MemoryPeerDirectory
+from nodes.stores.sealingmemory import MemoryDroneSealing
 from nodes.testing import MemoryNetwork
 from protocols import airlink, groundlink, remotelink
 from protocols.admission import Need, need_of
 from protocols.crypto.fingerprint import key_id_of
+from protocols.crypto.hpke import HpkeKey
 from protocols.errors import (
     LinkTimeoutError,
     MalformedError,
@@ -25,11 +28,12 @@ from protocols.errors import (
 from protocols.link.config import LinkConfig
 from protocols.link.peers import PeerState
 from protocols.messages import MessageTable
+from protocols.sealing import CloudKey
 from specs.airlink.command import Answer, Result
 from specs.airlink.numbers import Direction
-from specs.registry import ChannelId
+from specs.registry import ChannelId, Role
 from specs.remotelink import RevokePeer
-from tests.live.kit import CLASSICAL, LOOPBACK, QUICK, config_of, paired, stores_in, until
+from tests.live.kit import CLASSICAL, LOOPBACK, QUICK, config_of, make_key, paired, record_of, stores_in, until
 from tests.unit.nodes.test_trust import FULL, moody
 
 CONFIG = config_of(CLASSICAL, LinkConfig())
@@ -155,3 +159,17 @@ async def test_kl_13_a_drone_that_does_not_know_the_device_is_done_and_a_full_di
     async with Drone(stores, CONFIG, network=MemoryNetwork()) as drone:
         with pytest.raises(StorageError):
             await DroneStation.revoke(cast("DroneStation", SimpleNamespace(drone=drone)), pair.rc_id)
+
+
+async def test_gl_16_only_the_cloud_that_the_drone_seals_to_revokes_and_no_cloud() -> None:
+    ours, other, mobile = (make_key() for _ in range(3))
+    own, strange, phone = (key_id_of(key.dh, key.public) for key in (ours, other, mobile))
+    records = (record_of(ours, Role.CLOUD), record_of(other, Role.CLOUD), record_of(mobile, Role.MOBILE))
+    sealing = MemoryDroneSealing()
+    keeper = cast("DroneStation", SimpleNamespace(_keys=sealing, _peers=MemoryPeerDirectory(records)))
+    assert not await DroneStation.may_revoke(keeper, phone, own)  # it has given no key yet
+    await sealing.pin_cloud_key(CloudKey(own, HpkeKey.generate().public))
+    assert await DroneStation.may_revoke(keeper, phone, own)
+    assert await DroneStation.may_revoke(keeper, bytes(16), own)  # unknown here: done at once
+    assert not await DroneStation.may_revoke(keeper, phone, strange)
+    assert not await DroneStation.may_revoke(keeper, strange, own)
