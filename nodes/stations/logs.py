@@ -178,12 +178,17 @@ async def _copy(incoming: IncomingObject, writer: LogWriter) -> None:
         incoming.received_bytes = len(prefix)
         buffered: list[bytes] = []
         size = 0
-        async for chunk in chunks:
-            buffered.append(chunk)
-            size += len(chunk)
-            if size >= _BUFFER_BYTES:
+        try:
+            async for chunk in chunks:
+                buffered.append(chunk)
+                size += len(chunk)
+                if size >= _BUFFER_BYTES:
+                    whole, buffered, size = b"".join(buffered), [], 0
+                    await writer.write(whole)
+        except (LinkClosedError, trio.Cancelled):
+            with trio.CancelScope(shield=True):  # a path that breaks often must bring a log nearer each time
                 await writer.write(b"".join(buffered))
-                buffered, size = [], 0
+            raise
         await writer.write(b"".join(buffered))
 
 

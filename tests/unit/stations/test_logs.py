@@ -40,6 +40,8 @@ HERE = f"log {NAME}: here, {len(LOG):,} bytes"
 GIVEN = f"log {NAME}: handed over, {len(LOG):,} bytes"
 QUICK = config_of(CLASSICAL, LinkConfig())
 
+_MTU_BYTES = 1_472
+
 Answers = Callable[[LogOffer], Answer | bytes]
 
 
@@ -116,7 +118,7 @@ class Meter:
     carried_bytes: int = 0
 
     def tap(self, datagram: Datagram) -> Sequence[Datagram]:
-        if self.carried_bytes + len(datagram.data) > self.limit_bytes:
+        if len(datagram.data) > _MTU_BYTES or self.carried_bytes + len(datagram.data) > self.limit_bytes:
             return ()
         self.carried_bytes += len(datagram.data)
         return (datagram,)
@@ -125,6 +127,10 @@ class Meter:
         network = MemoryNetwork(delay_s=0.005)
         network.tap = self.tap
         return network
+
+
+def is_over(link: Link, neighbour: Neighbour) -> bool:
+    return link.down is not None or neighbour.told != []
 
 
 async def giver_with(*logs: bytes, store: LogStore | None = None) -> Giver:
@@ -214,6 +220,20 @@ async def test_sl_42_what_came_before_a_break_is_not_sent_again() -> None:
     assert 0 < first.received_bytes < len(LOG)
     assert second.received_bytes == len(LOG)
     assert meter.carried_bytes < len(LOG) * 2 // 3
+
+
+@virtual
+async def test_a_path_that_breaks_all_the_time_brings_a_log_nearer_each_time() -> None:
+    giver, neighbour = await giver_with(LOG), Neighbour()
+    attempts = 0
+    with trio.fail_after(600):
+        while not await neighbour.has():
+            attempts += 1
+            async with between(giver, neighbour, Meter(300_000).network()) as (up, down):
+                await until(partial(is_over, up, neighbour))
+                await down.close()
+    assert attempts == 4  # 283,392 bytes of the log in each
+    assert neighbour.told == [HERE]
     assert neighbour.told == [HERE]
     assert neighbour.refused == []
 
