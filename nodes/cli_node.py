@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nodes.cli_errors import close_output
 from nodes.cli_options import common_options, log_level
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _show_code(peer: "Role", code: "LinkingCode", own: bytes) -> None:
 
 
 def _show_json(peer: "Role", code: "LinkingCode", own: bytes) -> None:
-    _write({"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()})
+    _write(json.dumps({"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()}))
 
 
 def _say_line(note: "Note") -> None:
@@ -116,7 +117,7 @@ def _say_line(note: "Note") -> None:
 
     text = sentence(note)
     if text:
-        click.echo(one_line(text))
+        _write(one_line(text))
 
 
 def _say_json(note: "Note") -> None:
@@ -125,9 +126,13 @@ def _say_json(note: "Note") -> None:
     from nodes.stations.notes import LinkMeter
 
     if not isinstance(note, LinkMeter):
-        _write({"event": type(note).__name__, **asdict(note)})
+        _write(json.dumps({"event": type(note).__name__, **asdict(note)}))
 
 
-def _write(content: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(content) + "\n")
-    sys.stdout.flush()
+def _write(line: str) -> None:
+    """Write a line; a node goes on when whoever read its output has gone."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        close_output()

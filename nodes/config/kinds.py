@@ -11,6 +11,7 @@ from typing import Final, Protocol, cast
 
 from nodes.config.endpoint import Endpoint, parse_endpoint
 from protocols.errors import ConfigError
+from specs.registry import KEY_ID_BYTES
 
 
 class BadValueError(Exception):
@@ -99,6 +100,22 @@ class Text:
         if not isinstance(value, str) or len(value) > self.max_chars or not value.isprintable():
             raise BadValueError(f"must be {self.text}, not {shown(value)}")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class KeyId:
+    """A device, by its key."""
+
+    text: str = f"a key id of {2 * KEY_ID_BYTES} hexadecimal digits"
+
+    def take(self, value: object) -> object:
+        try:
+            key_id = bytes.fromhex(value) if isinstance(value, str) else b""
+        except ValueError:
+            key_id = b""
+        if len(key_id) != KEY_ID_BYTES:
+            raise BadValueError(f"must be {self.text}, not {shown(value)}")
+        return key_id
 
 
 @dataclass(frozen=True, slots=True)

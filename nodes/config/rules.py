@@ -19,6 +19,7 @@ _FOR_ROLES: Final = {
     ("cloud", "enabled"): (Role.MOBILE,),
     ("cloud", "names"): (Role.CLOUD,),
     ("authority", "holders"): (Role.DRONE,),
+    ("authority", "owner"): (Role.DRONE,),
     ("authority", "hold_after_s"): (Role.DRONE,),
     ("authority", "act_after_s"): (Role.DRONE,),
     ("authority", "action"): (Role.DRONE,),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from nodes.config.endpoint import DEFAULT_PORT, Endpoint
-from nodes.config.kinds import FilePath, HostPort, ListOf, Names, Number, OneOf, Text, YesNo
+from nodes.config.kinds import FilePath, HostPort, KeyId, ListOf, Names, Number, OneOf, Text, YesNo
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES, Suite
 from protocols.link.config import LinkConfig
 from specs.registry import (
@@ -95,6 +95,9 @@ class AuthorityTable:
 
     holders: Annotated[tuple[Role, ...], _HOLDERS] = (Role.RC, Role.MOBILE)
     """Roles that may hold the right to fly and the right to the payload; all paired, each by its own key."""
+    owner: Annotated[bytes | None, KeyId()] = None
+    """Key id of the owner, who may take any right; without it the only rc that is paired is the owner, and with two
+    of them nobody."""
     hold_after_s: Annotated[float, Number(0.2, 60)] = 1.5
     """Seconds without the holder's heartbeats after which the drone holds its position."""
     act_after_s: Annotated[float, Number(0.2, 3_600)] = 10.0

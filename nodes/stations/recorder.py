@@ -59,7 +59,7 @@ class Recorder:
         """Take a flight; it is sealed as soon as there is a key."""
         if len(self._waiting) == _MAX_WAITING:
             self._waiting.popleft()
-            self._tell("a flight is lost: no cloud has given a key to seal it to, and the memory is full")
+            self._tell("a flight is lost: too many wait to be sealed, for want of a cloud's key or of room for logs")
         self._waiting.append(flight)
         self.look()
 

@@ -96,7 +96,7 @@ async def _drone(config: Config, errands: Errands, say: Say) -> None:
         setup = DroneSetup(
             config.link.listen,
             config.link.carrier,
-            AuthorityPolicy({right: frozenset(rules.holders) for right in Right}),
+            AuthorityPolicy({right: frozenset(rules.holders) for right in Right}, rules.owner),
             FailsafeConfig(rules.hold_after_s, rules.act_after_s, _ACTIONS[rules.action]),
             films=config.video.enabled,
         )

@@ -140,6 +140,8 @@ def test_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         (CLOUD + '[cloud]\nnames = ["a", "a"]', '4: "names" in [cloud] lists "a", which is empty or there twice'),
         (DRONE + '[authority]\nholders = ["drone"]', '4: "holders" in [authority] lists "drone"; there are only'),
         (DRONE + "[authority]\nhold_after_s = 10", '4: "act_after_s" in [authority], 10, must be more than'),
+        (DRONE + '[authority]\nowner = "0g"', '4: "owner" in [authority] must be a key id of 32 hexadecimal digits'),
+        (DRONE + "[authority]\nowner = 3", '4: "owner" in [authority] must be a key id of 32 hexadecimal digits'),
         (DRONE + '[authority]\naction = "crash"', '4: "action" in [authority] must be "return" or "land"'),
         (DRONE + f'name = "{"x" * 65}"', '3: "name" in [node] must be a text of at most 64 printable characters'),
         (DRONE + 'name = "a\\nb"', '3: "name" in [node]'),
