@@ -23,8 +23,6 @@ class CloudLimits:
     """Of one device, those that are stored or refused included: a refusal is remembered for good (CL-26)."""
     abandoned_s: float = 7 * 86_400.0
     """How long an open upload may get no byte (CL-29)."""
-    held_s: float = 90 * 86_400.0
-    """How long a log waits for the keys of its drone."""
     requests_per_s: float = 200.0
     """Of one device, in the long run."""
     requests_burst: float = 400.0

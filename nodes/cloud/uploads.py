@@ -153,11 +153,11 @@ class Uploads:
     async def sweep(self) -> None:
         """Remove what was abandoned, and blobs that no row names: at the start, then now and then. StorageError."""
         now_ms = self._clock_ms()
-        ages_s = {UploadPhase.OPEN: self._limits.abandoned_s, UploadPhase.HELD: self._limits.held_s}
 
         def is_old(row: UploadRow | None) -> bool:
-            age_s = ages_s.get(row.phase) if row is not None else None
-            return row is not None and age_s is not None and now_ms - row.touched_ms > age_s * 1_000
+            # Never a held one: its device was told that it is durable here, and may have let it go (CL-26).
+            age_ms = now_ms - row.touched_ms if row is not None and row.phase is UploadPhase.OPEN else 0
+            return age_ms > self._limits.abandoned_s * 1_000
 
         for each in await self._records.uploads():
             if not is_old(each):
