@@ -71,6 +71,18 @@ class LogDesk:
                 await self._records.store_flight(verdict.flight, verdict.row)
             return verdict
 
+    async def sweep(self) -> None:
+        """Remove flights that have no row: a crash came between file and row, and they are unsealed anew. StorageError.
+
+        Nobody writes a flight meanwhile: whoever does has the lock from before its file until after its row.
+        """
+        async with self._lock:
+            flights = [name for name in await self._blobs.names() if "-" in name]
+            rows = {row.blob for row in await self._records.flights()} if flights else set[str]()
+            for name in flights:
+                if name not in rows:
+                    await self._blobs.remove(name)
+
     async def _judged(self, row: UploadRow) -> Verdict:
         keys = {cloud_key_id_of(key.public): key for key in await self._sealing.opening_keys()}
         ends = await self.read(row, partial(_ends_untrusted, size_bytes=row.size_bytes))
@@ -90,7 +102,7 @@ class LogDesk:
             raise _RefusedError(UploadReason.CONFLICT, drone)
         if arrival is Arrival.AGAIN:
             return Verdict(stored)
-        blob = "-".join(part.hex() for part in verified.log_id)
+        blob = "-".join(part.hex() for part in verified.log_id)  # no upload has a name with a hyphen
         unseal = partial(self._unseal_untrusted, verified, keys[ends.info.cloud_key_id], blob)
         size_bytes, digest = await self.read(row, unseal)
         return Verdict(stored, _flight(stored, verified, blob, size_bytes, digest, self._clock_ms()))

@@ -167,10 +167,11 @@ class Uploads:
                     await self._records.remove_upload(each.upload)
                     await self._blobs.remove(each.upload)
         await self._remove_orphans()
+        await self._desk.sweep()
 
     async def _remove_orphans(self) -> None:
         """Blobs first, and then rows: what is opened meanwhile has a name that is not among those blobs."""
-        blobs = [name for name in await self._blobs.names() if "-" not in name]  # flights stay
+        blobs = [name for name in await self._blobs.names() if "-" not in name]  # no flights
         rows = {row.upload: row for row in await self._records.uploads() if row.phase is not UploadPhase.REFUSED}
         for name in blobs:
             if name not in rows:

@@ -12,7 +12,7 @@ import trio
 
 from nodes.cloud.events import CloudAlarmKind, FlightStored, LogHeld, UploadProgressed
 from nodes.cloud.limits import CloudLimits
-from nodes.cloud.ports import Usage
+from nodes.cloud.ports import FlightRow, UploadRow, Usage
 from nodes.stores.sqlitefile import StorageFullError
 from protocols.cloud_api import RouteId
 from protocols.crypto.hpke import HpkeKey
@@ -479,6 +479,35 @@ async def test_a_flight_whose_row_was_not_written_is_judged_again(
     assert (await cloud.finish(upload)).status == 507
     monkeypatch.undo()
     assert (await state(cloud, upload)).phase is UploadPhase.OPEN
+    assert len(await cloud.blobs.names()) == 2
     await cloud.api.uploads.sweep()
+    assert await cloud.blobs.names() == (upload,)  # nothing unsealed stays without its row
     assert answer(await cloud.finish(upload), UploadState).phase is UploadPhase.STORED
     assert len(cloud.told(FlightStored)) == 1
+
+
+async def test_a_flight_that_is_just_being_written_is_not_swept(
+    cloud: CloudKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is there, and its row is on its way."""
+    drone = SealingDrone()
+    await drone.known_to(cloud)
+    sealed = drone.seal(await key_of(cloud))
+    real, written, go_on = cloud.records.store_flight, trio.Event(), trio.Event()
+
+    async def slow(flight: FlightRow, upload: UploadRow) -> None:
+        written.set()
+        await go_on.wait()
+        await real(flight, upload)
+
+    monkeypatch.setattr(cloud.records, "store_flight", slow)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cloud.upload, sealed, LOG)
+        await written.wait()
+        nursery.start_soon(cloud.api.uploads.sweep)
+        for _ in range(50):
+            await cloud.blobs.names()
+        go_on.set()
+    (flight,) = await cloud.records.flights()
+    await cloud.api.uploads.sweep()
+    assert cloud.content(flight.blob, 10_000) == FLIGHT
