@@ -11,6 +11,8 @@ from nodes.cli_errors import close_output
 from nodes.cli_options import common_options, log_level
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nodes.stations.notes import Note
     from nodes.stations.working import Errands
     from protocols.pairing import LinkingCode
@@ -57,7 +59,7 @@ def node(
     if config.node.role.name.lower() != role:
         raise UsageError(f"{config_file} is the configuration of a {config.node.role.name.lower()}, not of a {role}")
     errands = _errands(config.node.role, peers, drone, enrol=enrol, as_json=as_json)
-    run_async(work, config, errands, _say_json if as_json else _say_line)
+    run_async(work, config, errands, _say_json if as_json else _lines())
     return 0
 
 
@@ -111,13 +113,19 @@ def _show_json(peer: "Role", code: "LinkingCode", own: bytes) -> None:
     _write(json.dumps({"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()}))
 
 
-def _say_line(note: "Note") -> None:
+def _lines() -> "Callable[[Note], None]":
+    """Return what says notes as lines; uploads in quarters."""
     from nodes.config.reader import one_line
-    from nodes.stations.sentences import sentence
+    from nodes.stations.sentences import Quarters, sentence
 
-    text = sentence(note)
-    if text:
-        _write(one_line(text))
+    quarters = Quarters()
+
+    def say(note: "Note") -> None:
+        text = sentence(note) if quarters.passes(note) else ""
+        if text:
+            _write(one_line(text))
+
+    return say
 
 
 def _say_json(note: "Note") -> None:
