@@ -279,9 +279,8 @@ class CloudApi:
     async def _telemetry(self, asked: Asked) -> Answer:
         body = await asked.body()
         batch = decode_untrusted(TelemetryBatch, body)
-        await self._check_quota(asked.device, len(body))
         row = self._row(asked.device, batch, len(batch.messages), batch.drone, body)
-        is_new = await self._records.add_telemetry(row)
+        is_new = await self._add(row, self._records.add_telemetry, self._records.has_telemetry)
         if is_new:
             self._on_event(TelemetryReceived(asked.device, batch))
         return Accepted(batch.sequence, repeated=not is_new)
@@ -289,15 +288,25 @@ class CloudApi:
     async def _alarms(self, asked: Asked) -> Answer:
         body = await asked.body()
         report = decode_untrusted(AlarmReport, body)
-        await self._check_quota(asked.device, len(body))
-        is_new = await self._records.add_alarms(self._row(asked.device, report, len(report.alarms), b"", body))
+        row = self._row(asked.device, report, len(report.alarms), b"", body)
+        is_new = await self._add(row, self._records.add_alarms, self._records.has_alarms)
         if is_new:
             self._on_event(AlarmReported(asked.device, report))
         return Accepted(report.sequence, repeated=not is_new)
 
-    async def _check_quota(self, device: str, size_bytes: int) -> None:
-        if (await self._records.usage(device)).size_bytes + size_bytes > self._limits.quota_bytes:
-            raise StorageFullError("the quota of this device is used up")
+    async def _add(
+        self,
+        row: TelemetryRow,
+        add: Callable[[TelemetryRow], Awaitable[bool]],
+        has: Callable[[str, bytes, int], Awaitable[bool]],
+    ) -> bool:
+        """Add what is new and fits; False for what is here already, which costs no room (CL-11). StorageFullError."""
+        used_bytes = (await self._records.usage(row.device)).size_bytes
+        if used_bytes + len(row.body) <= self._limits.quota_bytes:
+            return await add(row)
+        if await has(row.device, row.outbox, row.sequence):
+            return False
+        raise StorageFullError("the quota of this device is used up")
 
     def _row(
         self, device: str, batch: TelemetryBatch | AlarmReport, items: int, drone: bytes, body: bytes

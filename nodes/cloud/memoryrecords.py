@@ -86,6 +86,16 @@ class MemoryRecords:
         rows.setdefault(key, row)
         return is_new
 
+    async def has_telemetry(self, device: str, outbox: bytes, sequence: int) -> bool:
+        """Return whether a batch is there."""
+        await self._enter()
+        return (device, outbox, sequence) in self._telemetry
+
+    async def has_alarms(self, device: str, outbox: bytes, sequence: int) -> bool:
+        """Return whether a report is there."""
+        await self._enter()
+        return (device, outbox, sequence) in self._alarms
+
     async def telemetry(self, device: str, limit: int = 1_000) -> Sequence[TelemetryRow]:
         """Return the newest batches of a device."""
         return await self._newest(self._telemetry, device, limit)

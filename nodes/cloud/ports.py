@@ -170,6 +170,14 @@ class CloudRecords(Protocol):
         """Add a report; as telemetry, under numbers of its own."""
         ...
 
+    async def has_telemetry(self, device: str, outbox: bytes, sequence: int) -> bool:
+        """Return whether a batch is there."""
+        ...
+
+    async def has_alarms(self, device: str, outbox: bytes, sequence: int) -> bool:
+        """Return whether a report is there."""
+        ...
+
     async def telemetry(self, device: str, limit: int = 1_000) -> Sequence[TelemetryRow]:
         """Return the newest batches of a device, oldest of them first."""
         ...

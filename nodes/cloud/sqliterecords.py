@@ -134,6 +134,14 @@ class SqliteRecords:
         """Add a report; False if it is there already."""
         return await self._add("alarms", row)
 
+    async def has_telemetry(self, device: str, outbox: bytes, sequence: int) -> bool:
+        """Return whether a batch is there."""
+        return await self._has("telemetry", device, outbox, sequence)
+
+    async def has_alarms(self, device: str, outbox: bytes, sequence: int) -> bool:
+        """Return whether a report is there."""
+        return await self._has("alarms", device, outbox, sequence)
+
     async def telemetry(self, device: str, limit: int = 1_000) -> Sequence[TelemetryRow]:
         """Return the newest batches of a device."""
         return await self._newest("telemetry", device, limit)
@@ -152,6 +160,10 @@ class SqliteRecords:
             return is_new
 
         return await self._database.transact(call)
+
+    async def _has(self, table: str, *key: object) -> bool:
+        statement = f"SELECT 1 FROM {table} WHERE device = ? AND outbox = ? AND sequence = ?"  # noqa: S608
+        return bool(await self._database.read(statement, key))
 
     async def _newest(self, table: str, device: str, limit: int) -> Sequence[TelemetryRow]:
         statement = f"SELECT {_BATCH} FROM {table} WHERE device = ? ORDER BY number DESC LIMIT ?"  # noqa: S608

@@ -277,6 +277,21 @@ async def test_cl_9_no_room_changes_nothing(tmp_path: Path) -> None:
         assert (await cloud.ask(RouteId.TELEMETRY, body, device=OTHER)).status == 200
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_cl_11_what_was_accepted_is_repeated_without_room(tmp_path: Path, kind: str) -> None:
+    """The answer was lost, and meanwhile the quota was used up: the device must not keep it, and ask, for ever."""
+    telemetry, alarms = encode(BATCH), encode(REPORT)
+    async with cloud_of(kind, tmp_path, CloudLimits(quota_bytes=len(telemetry) + len(alarms))) as cloud:
+        for route, body in ((RouteId.TELEMETRY, telemetry), (RouteId.ALARMS, alarms)):
+            assert answer(await cloud.ask(route, body), Accepted) == Accepted(1)
+        for route, body in ((RouteId.TELEMETRY, telemetry), (RouteId.ALARMS, alarms)):
+            assert answer(await cloud.ask(route, body), Accepted) == Accepted(1, repeated=True)
+        for other in (replace(BATCH, sequence=2), replace(BATCH, outbox=b"outbox-2")):
+            assert (await cloud.ask(RouteId.TELEMETRY, encode(other))).status == 507
+        assert (await cloud.ask(RouteId.ALARMS, encode(replace(REPORT, sequence=2)))).status == 507
+        assert (len(cloud.told(TelemetryReceived)), len(cloud.told(AlarmReported))) == (1, 1)
+
+
 async def test_cl_9_a_disk_that_fails_is_said_to_be_so(cloud: CloudKit, monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[Exception] = [StorageFullError("no room"), StorageError("the disk failed")]
 
