@@ -18,6 +18,7 @@ from specs.airlink.numbers import FIRST_USER_MESSAGE, Direction
 from specs.cloudlink import (
     DOWNLINK_HEAD_BYTES,
     DOWNLINK_RECORD,
+    LABEL,
     MAP_BODY,
     MAPS,
     MAX_RECORD_BYTES,
@@ -63,6 +64,8 @@ T = TypeVar("T", bound=CloudBody)
 
 _KINDS: Final[dict[type[Any], BodyKind]] = {row.type: kind for kind, row in MAPS.items()}
 _NUMBER_BYTES: Final = 2
+_COUNT_BYTES: Final = 2
+"""Of frames, in a relay batch."""
 
 
 def body_kind(body: type[CloudBody]) -> BodyKind:
@@ -250,6 +253,12 @@ def decode_relay_untrusted(data: codec.Buffer) -> tuple[RelayMessage, ...]:
         return tuple([relay_frames.decode_untrusted(frame) for frame in frames])
     except PeerError as error:
         raise MalformedError(f"cloudlink: {error}") from None
+
+
+def relay_count_untrusted(data: bytes) -> int:
+    """Return how many frames a relay batch claims to hold, before it is decoded; 0 if it is none."""
+    start, end = len(LABEL), len(LABEL) + _COUNT_BYTES
+    return int.from_bytes(data[start:end], "big") if data.startswith(LABEL) and len(data) >= end else 0
 
 
 def relay_batches(messages: Sequence[RelayMessage]) -> list[bytes]:

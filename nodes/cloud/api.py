@@ -26,6 +26,7 @@ from nodes.cloud.events import (
 from nodes.cloud.limits import CloudLimits
 from nodes.cloud.logs import LogDesk
 from nodes.cloud.ports import Authority, CloudBlobs, CloudRecords, Issued, TelemetryRow
+from nodes.cloud.ration import Ration
 from nodes.cloud.uploads import (
     ChunkHashError,
     NoSuchUploadError,
@@ -38,7 +39,15 @@ from nodes.https import HttpError, Request, Response
 from nodes.ports import CloudSealing
 from nodes.stores.sqlitefile import StorageFullError
 from protocols.cloud_api import ROUTES, Listener, Matched, NoSuchPathError, RouteId, WrongMethodError, match_untrusted
-from protocols.cloudlink import CloudBody, T, decode_relay_untrusted, decode_untrusted, encode, is_hex
+from protocols.cloudlink import (
+    CloudBody,
+    T,
+    decode_relay_untrusted,
+    decode_untrusted,
+    encode,
+    is_hex,
+    relay_count_untrusted,
+)
 from protocols.errors import (
     AuthenticationError,
     CodeFormatError,
@@ -50,7 +59,7 @@ from protocols.errors import (
     StorageError,
 )
 from protocols.guards.address import source_key
-from protocols.guards.ratelimit import LogLimiter, SourceLimiter
+from protocols.guards.ratelimit import LogLimiter
 from protocols.pki.errors import TooManyTriesError
 from specs.cloudlink import (
     CHUNK_HASH_HEADER,
@@ -157,7 +166,7 @@ class CloudApi:
             records, self._limits, clock_ms=self._now_ms, on_event=on_event, on_hop=on_hop
         )
         """``send`` for durable messages, ``end`` for a device that was revoked."""
-        self._rates = SourceLimiter(self._limits.requests_per_s, self._limits.requests_burst)
+        self._ration = Ration(self._limits)
         self._seen_s: dict[str, float] = {}
         self._routes: Final = self._table()
 
@@ -217,7 +226,7 @@ class CloudApi:
             detail = f"{matched.route.id.value} of device {matched.parts['device']}"
             self._on_alarm(CloudAlarm(CloudAlarmKind.FOREIGN_RESOURCE, device, detail))
             raise NoSuchPathError("cloud: not this device's")
-        if not self._rates.allow(bytes.fromhex(device), trio.current_time()):
+        if not self._ration.allow_request(device, matched.route, request.body.content_length, trio.current_time()):
             raise HttpError(429)
         await self._see(device)
         return Asked(request, matched, device)
@@ -350,7 +359,10 @@ class CloudApi:
         return b""
 
     async def _relay(self, asked: Asked) -> Answer:
-        self.downlinks.receive_relay(asked.device, decode_relay_untrusted(await asked.body()))
+        body = await asked.body()
+        if not self._ration.allow_frames(asked.device, relay_count_untrusted(body), trio.current_time()):
+            raise HttpError(429)
+        self.downlinks.receive_relay(asked.device, decode_relay_untrusted(body))
         return b""
 
     # --- certificates -----------------------------------------------------------------------------

@@ -24,9 +24,13 @@ class CloudLimits:
     abandoned_s: float = 7 * 86_400.0
     """How long an open upload may get no byte (CL-29)."""
     requests_per_s: float = 200.0
-    """Of one device, in the long run."""
+    """Of one device, in the long run. A heavy one counts for several (CL-13)."""
     requests_burst: float = 400.0
     """Of one device, at once."""
+    request_bytes: int = 4_096
+    """A body counts for a request more each time it is so long, but for pieces of uploads, which nobody decodes."""
+    request_frames: int = 8
+    """A relay batch counts for a request more each time it has so many frames."""
     queue_messages: int = 1_000
     """In the downlink queue of one device (CL-36)."""
     queue_bytes: int = 4 * MIB

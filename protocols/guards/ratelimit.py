@@ -23,14 +23,15 @@ class TokenBucket:
         self._tokens = burst
         self._at: float | None = None
 
-    def allow(self, now: float) -> bool:
-        """Take one token if there is one; a refusal costs nothing."""
+    def allow(self, now: float, tokens: float = 1.0) -> bool:
+        """Take tokens if they are there; a refusal costs nothing. What costs more than ``burst`` costs all of it."""
         if self._at is not None and now > self._at:  # a clock that steps back gives nothing
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate_per_s)
         self._at = now
-        if self._tokens < 1:
+        wanted = min(tokens, self._burst)
+        if self._tokens < wanted:
             return False
-        self._tokens -= 1
+        self._tokens -= wanted
         return True
 
 
@@ -56,8 +57,8 @@ class SourceLimiter:
         """How many sources are remembered."""
         return len(self._buckets)
 
-    def allow(self, source: bytes, now: float) -> bool:
-        """Take one token of ``source``; False if it has none left."""
+    def allow(self, source: bytes, now: float, tokens: float = 1.0) -> bool:
+        """Take tokens of ``source``; False if it has too few left."""
         bucket = self._buckets.get(source)
         if bucket is None:
             if len(self._buckets) >= self._max_sources:
@@ -65,7 +66,7 @@ class SourceLimiter:
             bucket = self._buckets[source] = TokenBucket(self._rate_per_s, self._burst)
         else:
             self._buckets.move_to_end(source)
-        return bucket.allow(now)
+        return bucket.allow(now, tokens)
 
 
 class LogLimiter:

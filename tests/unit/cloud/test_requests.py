@@ -20,11 +20,12 @@ from nodes.stores.sqlitefile import StorageFullError
 from protocols.cloud_api import ROUTES, Listener, Route, RouteId, path_of
 from protocols.cloudlink import CloudBody, encode, encode_relay
 from protocols.errors import LinkTimeoutError, MalformedError, RevokedError, StorageError
-from protocols.events import RelayOpened
+from protocols.events import RelayDatagram, RelayOpened
 from specs.airlink.numbers import MessageId
 from specs.cloudlink import (
     CHUNK_HASH_HEADER,
     MAX_BODY_BYTES,
+    MAX_CHUNK_BYTES,
     Accepted,
     AlarmReport,
     CloudTime,
@@ -218,6 +219,70 @@ async def test_requests_are_rationed_per_device(tmp_path: Path) -> None:
         statuses = [(await cloud.ask(RouteId.HEALTH)).status for _ in range(4)]
         assert statuses == [200, 200, 200, 429]
         assert (await cloud.ask(RouteId.HEALTH, device=OTHER)).status == 200
+
+
+def many(messages: int) -> bytes:
+    return encode(TelemetryBatch(OUTBOX, 1, (5,) * messages, (BATTERY[:2],) * messages))
+
+
+async def test_cl_13_a_heavy_body_counts_for_several(tmp_path: Path) -> None:
+    relay = encode_relay([RelayOpened(number) for number in range(128)])
+    async with cloud_of("memory", tmp_path, CloudLimits(requests_per_s=1e-9, requests_burst=18)) as cloud:
+        heavy = many(4_096)
+        assert len(heavy) > 3 * 4_096
+        for device, route, body in ((ONE, RouteId.TELEMETRY, heavy), (OTHER, RouteId.RELAY, relay)):
+            statuses = [(await cloud.ask(route, body, device=device)).status for _ in range(5)]
+            whole = 18 // (1 + len(body) / 4_096 + (16 if route is RouteId.RELAY else 0))
+            assert statuses == [200] * int(whole) + [429] * (5 - int(whole))
+            assert int(whole) < 5
+        assert len(cloud.told(TelemetryReceived)) == 1
+
+
+async def test_cl_13_what_is_beyond_is_not_read_or_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_decoding(*_: object) -> None:
+        raise AssertionError
+
+    async def no_reading() -> bytes:
+        await trio.lowlevel.checkpoint()
+        raise AssertionError
+
+    relay = encode_relay([RelayOpened(number) for number in range(128)])
+    async with cloud_of("memory", tmp_path, CloudLimits(requests_per_s=1e-9, requests_burst=17)) as cloud:
+        monkeypatch.setattr("nodes.cloud.api.decode_relay_untrusted", no_decoding)
+        assert (await cloud.ask(RouteId.RELAY, relay)).status == 429
+        body = Body(16 * 4_096, no_reading)
+        path = path_of(RouteId.TELEMETRY, device=ONE)
+        assert (await cloud.request(Request("POST", path, {}, b"device " + ONE.encode(), body))).status == 429
+
+
+async def test_cl_13_pieces_of_uploads_count_for_one_each(tmp_path: Path) -> None:
+    data = bytes(3 * MAX_CHUNK_BYTES)
+    async with cloud_of("memory", tmp_path, CloudLimits(requests_per_s=1e-9, requests_burst=6)) as cloud:
+        upload = answer(await cloud.open(data), UploadState).upload
+        for start in range(0, len(data), MAX_CHUNK_BYTES):
+            assert (await cloud.put(upload, start, data[start : start + MAX_CHUNK_BYTES])).status == 200
+        assert (await cloud.finish(upload)).status == 200
+
+
+async def test_cl_13_a_quarter_of_the_ration_is_enough_for_a_busy_device(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A minute of 50 messages of telemetry a second, and an end-to-end link with commands and heartbeats at 10 Hz."""
+    del autojump_clock
+    limits = CloudLimits()
+    quarter = replace(limits, requests_per_s=limits.requests_per_s / 4, requests_burst=limits.requests_burst / 4)
+    frame = encode_relay([RelayDatagram(1, by_opener=True, data=bytes(200))])
+    statuses: set[int] = set()
+    async with cloud_of("memory", tmp_path, quarter) as cloud:
+        for step in range(20 * 60):
+            statuses.add((await cloud.ask(RouteId.RELAY, frame)).status)
+            if step % 4 == 0:  # BatchLimits.delay_s
+                batch = TelemetryBatch(OUTBOX, 1 + step, (5,) * 10, (BATTERY + bytes(200),) * 10)
+                statuses.add((await cloud.ask(RouteId.TELEMETRY, encode(batch))).status)
+            if step % 20 == 0:
+                statuses.add((await cloud.ask(RouteId.HEALTH)).status)
+            await trio.sleep(0.05)
+    assert statuses == {200}
 
 
 async def test_devices_are_seen_now_and_then(cloud: CloudKit, autojump_clock: trio.testing.MockClock) -> None:

@@ -21,6 +21,21 @@ def test_burst_then_rate() -> None:
     assert allowed(bucket, [1_000.0] * 10) == 3
 
 
+def test_what_is_heavy_takes_more() -> None:
+    bucket = TokenBucket(rate_per_s=2, burst=8)
+    assert [bucket.allow(0.0, 3.5) for _ in range(3)] == [True, True, False]
+    assert bucket.allow(0.0)  # a refusal has cost nothing
+    assert not bucket.allow(3.9, 100)
+    assert bucket.allow(4.0, 100)  # all there ever is
+    assert not bucket.allow(4.0)
+    limiter = SourceLimiter(rate_per_s=2, burst=8)
+    assert [limiter.allow(b"a", 0.0, 5), limiter.allow(b"a", 0.0, 5), limiter.allow(b"b", 0.0, 5)] == [
+        True,
+        False,
+        True,
+    ]
+
+
 def test_a_clock_that_steps_back_gives_nothing() -> None:
     bucket = TokenBucket(rate_per_s=1, burst=1)
     assert bucket.allow(100.0)
