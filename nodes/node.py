@@ -16,6 +16,7 @@ from nodes.ports import Carrier, Network
 from nodes.runner import Pump
 from nodes.service import Service
 from nodes.trust import Stores, Trust
+from protocols.crypto.fingerprint import key_id_of
 from protocols.crypto.keys import KeySource, StaticKey, SystemKeySource
 from protocols.errors import AerolinkError, StorageError
 from protocols.events import (
@@ -134,6 +135,11 @@ class Node(Service):
         if self._identity is None:
             raise RuntimeError(f"use {type(self).__name__} as `async with`")
         return self._identity
+
+    def key_id(self, dh: str | None = None) -> bytes:
+        """Return our key id: of the static key for a DH function, or for the first suite of our policy."""
+        name = self.config.suites[0].dh if dh is None else dh
+        return key_id_of(name, self.identity.key(name).public)
 
     def config_of(self, link_type: LinkType) -> LinkConfig:
         """Return the node's policy and limits, for one link type."""

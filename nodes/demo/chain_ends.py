@@ -144,7 +144,7 @@ class DroneChainEnd(ChainEnd):
         self._flight = RecordedFlight(replay.name, frames, replay.skipped_bytes)
 
     async def _play(self, drone: Drone, station: DroneStation, vehicle: Vehicle, where: Endpoint) -> None:
-        drone_id = next(iter(drone.relays.own)).hex()
+        drone_id = drone.key_id().hex()
         self.tell(f"listens on {where} ({self.options.carrier}) and shows a linking code")
         self.carry("rc", "drone", where, drone.open_pairing().text())
         for role, kind in (("mobile", LinkType.REMOTE_MOBILE), ("cloud", LinkType.REMOTE_CLOUD)):

@@ -68,7 +68,7 @@ class RcEnd(End):
             record = await rc.pair(code, endpoint, options.carrier)
             self.tell(f"paired with {fingerprint_text(record.key_id)}")
             link = await rc.connect(record.key_id, endpoint, options.carrier)
-            self._pilot = Pilot(Hands(link, AIRLINK, next(iter(rc.relays.own)), self.tell))
+            self._pilot = Pilot(Hands(link, AIRLINK, rc.key_id(), self.tell))
             await self._serve(rc, link)
 
     def _tasks(self) -> tuple[Callable[[], Awaitable[object]], ...]:

@@ -98,9 +98,7 @@ class DroneStation(Station):
         self._craft = craft
         self._peers = peers
         self._keys = keys
-        key_id = next(iter(drone.relays.own))
-        self._recorder = Recorder(key_id, keys, self.desk, self.tell)
-        self._drone_id = key_id
+        self._recorder = Recorder(self.known_as, keys, self.desk, self.tell)
         self._seats: dict[Link, Seat] = {}
         self._showing = trio.CancelScope()
         self._shown = trio.Event()
@@ -259,10 +257,15 @@ class DroneStation(Station):
     async def seal_to(self, keys: SealingKeys, cloud: bytes) -> VerifyingKeys | Answer:
         """Pin the cloud's key; the drone's own are the answer."""
         await self._keys.pin_cloud_key(CloudKey(cloud, keys.hpke_public))
-        own = (await self._keys.signing_keys()).verifying(self._drone_id)
+        own = (await self._keys.signing_keys()).verifying(await self.known_as(cloud))
         self._recorder.look()
         self.tell("seals its flights to the key of the cloud")
         return VerifyingKeys(own.ecdsa_public, own.mldsa_public)
+
+    async def known_as(self, cloud: bytes) -> bytes:
+        """Our key id as a cloud knows it: each suite may have another key."""
+        record = await self._peers.find(cloud)
+        return self.drone.key_id(None if record is None else record.dh)
 
     async def log_stored(self, receipt: LogReceipt, cloud: bytes) -> Answer:
         """Let go of a log that its cloud has (GL-15)."""

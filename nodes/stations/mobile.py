@@ -182,7 +182,7 @@ class MobileStation(Station):
             await Keeper(connect, self._serve_drone, self.tell, "mobile-drone", self._way_to_drone).run()
 
     async def _serve_drone(self, link: Link) -> None:
-        hands = self.hands = Hands(link, REMOTE_MOBILE, next(iter(self._mobile.relays.own)), self.tell)
+        hands = self.hands = Hands(link, REMOTE_MOBILE, self._mobile.key_id(), self.tell)
         try:
             await self.serve(link, "mobile-drone", RELAY, self._take_from_drone, partial(_use, self.fly, hands))
         finally:

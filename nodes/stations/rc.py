@@ -84,7 +84,7 @@ class RcStation(Station):
     # --- drone ----------------------------------------------------------------------------------
 
     async def _serve_drone(self, link: Link) -> None:
-        hands = self.hands = Hands(link, AIRLINK, next(iter(self._rc.relays.own)), self.tell)
+        hands = self.hands = Hands(link, AIRLINK, self._rc.key_id(), self.tell)
         try:
             await self.serve(
                 link, "drone-rc", self._setup.carrier, self._take_from_drone, partial(_use, self.fly, hands), self._rate

@@ -6,7 +6,7 @@ a cloud has given its key, and is lost when the drone is switched off before (sp
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,11 +43,15 @@ class RecordedFlight:
         return FlightDigest.of(self.frames)
 
 
+KnownAs = Callable[[bytes], Awaitable[bytes]]
+"""Gives the drone's key id as a cloud, by its key id, knows it."""
+
+
 class Recorder:
     """Seals flights, one after the other."""
 
-    def __init__(self, drone_id: bytes, keys: DroneSealing, desk: LogDesk, tell: Callable[[str], None]) -> None:
-        self._drone_id = drone_id
+    def __init__(self, known_as: KnownAs, keys: DroneSealing, desk: LogDesk, tell: Callable[[str], None]) -> None:
+        self._known_as = known_as
         self._keys = keys
         self._desk = desk
         self._tell = tell
@@ -108,7 +112,7 @@ class Recorder:
         if self._last is not None and self._last[0] is flight and self._last[1] == key:
             return self._last[2]
         signing = await self._keys.signing_keys()
-        parts = await trio.to_thread.run_sync(_sealed, flight, self._drone_id, key, signing)
+        parts = await trio.to_thread.run_sync(_sealed, flight, await self._known_as(key.cloud_id), key, signing)
         self._last = flight, key, parts
         return parts
 

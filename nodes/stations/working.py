@@ -105,7 +105,7 @@ async def _drone(config: Config, errands: Errands, say: Say) -> None:
         station = DroneStation(drone, setup, craft, state.peers, state.drone_sealing, kept.logs, say)
         where = await station.listen()
         station.tell(f"listens on {where} ({config.link.carrier})")
-        _show_codes(errands, drone.open_pairing, Role.DRONE, next(iter(drone.relays.own)))
+        _show_codes(errands, drone.open_pairing, Role.DRONE, drone.key_id())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(station.run)
             nursery.start_soon(_record, vehicle, flight, station)
@@ -125,7 +125,7 @@ async def _rc(config: Config, errands: Errands, say: Say) -> None:
         station = RcStation(rc, setup, kept.logs, say)
         where = await station.listen()
         station.tell(f"listens for mobiles on {where}")
-        _show_codes(errands, rc.open_pairing, Role.RC, next(iter(rc.relays.own)))
+        _show_codes(errands, rc.open_pairing, Role.RC, rc.key_id())
         await station.run()
 
 

@@ -18,6 +18,10 @@ from tests.live.kit import virtual
 FLIGHT = RecordedFlight("model", [FlightFrame(0.0, b"\xfd" + bytes(11))])
 
 
+async def known_as(_: bytes) -> bytes:
+    return bytes(16)
+
+
 class Locked(MemoryDroneSealing):
     """Keys whose file cannot be read at times."""
 
@@ -58,7 +62,7 @@ async def test_a_flight_waits_for_its_key() -> None:
     keys.error = StorageError("log-cloud.json is damaged")
     desk = LogDesk(store)
     rung = desk.bell
-    recorder = Recorder(bytes(16), keys, desk, told.append)
+    recorder = Recorder(known_as, keys, desk, told.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(recorder.run)
         recorder.add(FLIGHT)
@@ -78,7 +82,7 @@ async def test_sl_40_every_attempt_to_store_a_flight_stores_the_same_bytes() -> 
     """Sealed anew it would be another log of the same flight, which the cloud must take for a forgery."""
     keys, store, told = MemoryDroneSealing(), Cramped(), list[str]()
     await keys.pin_cloud_key(CloudKey(bytes(16), CLOUD.public))
-    recorder = Recorder(bytes(16), keys, LogDesk(cast("LogStore", store)), told.append)
+    recorder = Recorder(known_as, keys, LogDesk(cast("LogStore", store)), told.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(recorder.run)
         recorder.add(FLIGHT)
