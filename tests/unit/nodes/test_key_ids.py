@@ -29,8 +29,8 @@ async def test_a_node_goes_by_the_key_of_its_first_suite_and_seals_by_the_key_th
         assert {dh: drone.key_id(dh) for dh in ids} == ids
         with pytest.raises(UsageError):
             drone.key_id("448")
-        for dh in ids:
+        for dh, own in ids.items():
             cloud = record_of(make_key(dh), Role.CLOUD)
             station = cast("DroneStation", SimpleNamespace(drone=drone, _peers=MemoryPeerDirectory((cloud,))))
-            assert await DroneStation.known_as(station, cloud.key_id) == ids[dh]
+            assert await DroneStation.known_as(station, cloud.key_id) == own
             assert await DroneStation.known_as(station, bytes(16)) == drone.key_id()
