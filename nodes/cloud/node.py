@@ -231,12 +231,14 @@ class Cloud(RemoteInitiating):
 
 
 def for_strangers(limits: HttpLimits) -> HttpLimits:
-    """Return the limits where everybody comes through TLS: the descriptors that they hold are missing to devices."""
+    """Return the limits where everybody comes through TLS: what they take of files and time is missing to devices."""
     return replace(
         limits,
         connections=min(limits.connections, 128),
         connections_per_source=min(limits.connections_per_source, 16),
         handshakes=min(limits.handshakes, 64),
+        new_per_s=min(limits.new_per_s, 50.0),
+        new_per_source_per_s=min(limits.new_per_source_per_s, 10.0),
     )
 
 

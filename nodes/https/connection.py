@@ -83,6 +83,8 @@ class Connection:
             self._house.alarm(AlarmKind.HANDSHAKE_REFUSED, self._peer, str(error))
             return False
         self._house.counters.handshakes += 1
+        if self._tls.peer_certificate() is not None:  # OpenSSL has found it good
+            self._house.door.know(self._seat.source)
         return True
 
     async def _turn(self) -> bool:

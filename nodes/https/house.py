@@ -7,6 +7,7 @@ from typing import Final
 
 import trio
 
+from nodes.https.door import Door
 from nodes.https.limits import HttpLimits
 from nodes.https.messages import Handler
 from nodes.https.table import ConnectionTable
@@ -39,12 +40,15 @@ class House:
 
     table: ConnectionTable = field(init=False)
     """Who is there."""
+    door: Door = field(init=False)
+    """How fast they may come."""
     held_bytes: int = 0
     """What has arrived of bodies of requests that are not answered yet."""
 
     def __post_init__(self) -> None:
-        """Make the table."""
+        """Make the table and the door."""
         self.table = ConnectionTable(self.limits)
+        self.door = Door(self.limits)
 
     def hold(self, count: int, peer: Address) -> None:
         """Note that more of a body has arrived; who keeps us waiting has to go for it, if it is too much (HF-38).

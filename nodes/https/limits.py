@@ -17,6 +17,14 @@ class HttpLimits:
     """At one time, of one IPv4 address or one IPv6 /64."""
     handshakes: int = 256
     """Connections at one time whose TLS handshake is not done."""
+    new_per_s: float = 200.0
+    """Connections that may begin, in all, in the long run; without those of sources that have shown a certificate."""
+    new_at_once: float = 1_200.0
+    """The same, at once."""
+    new_per_source_per_s: float = 20.0
+    """Connections that may begin, of one source, in the long run: many devices may be behind one."""
+    new_per_source_at_once: float = 200.0
+    """The same, at once."""
     handshake_s: float = 10.0
     """For the TLS handshake."""
     head_s: float = 10.0
@@ -36,9 +44,13 @@ class HttpLimits:
 
     def __post_init__(self) -> None:
         """Refuse what could never work."""
-        for name in ("connections", "connections_per_source", "handshakes", "body_bytes_per_s"):
+        at_least_1 = ("connections", "connections_per_source", "handshakes", "body_bytes_per_s")
+        for name in (*at_least_1, "new_at_once", "new_per_source_at_once"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1")
+        for name in ("new_per_s", "new_per_source_per_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is more than 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,11 @@ class HttpsServer(Service):
         """Serve one connection that has come some other way; return when it is over."""
         scope = trio.CancelScope()
         seat = Seat(source_key(peer), scope.cancel)
+        if not self._house.door.lets_in(seat.source, trio.current_time()):
+            self.counters.turned_away += 1
+            self._house.alarm(AlarmKind.HASTY, peer, "it was closed before TLS")
+            await trio.aclose_forcefully(transport)
+            return
         admitted, gone = self._table.admit(seat, trio.current_time())
         self.counters.evicted += len(gone)
         if gone or not admitted:

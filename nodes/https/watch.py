@@ -16,6 +16,8 @@ class AlarmKind(Enum):
     """The front check has refused it."""
     CROWDED = "a connection had to go for another"
     """A limit of connections was reached."""
+    HASTY = "connections come too fast"
+    """One was closed before its TLS handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class HttpCounters:
 
     accepted: int = 0
     """Connections."""
+    turned_away: int = 0
+    """Connections that were closed before TLS, as too many came in a short time."""
     handshakes: int = 0
     """TLS handshakes that were completed."""
     handshakes_refused: int = 0

@@ -59,7 +59,12 @@ async def half(where: Endpoint, crowd: list[trio.SocketStream], words: bytes) ->
 
 async def test_hf_30_31_a_good_client_is_served_in_a_crowd() -> None:
     make_room_for_files()
-    limits = HttpLimits(connections=PLACES, connections_per_source=PLACES, handshakes=PLACES // 2)
+    limits = HttpLimits(
+        connections=PLACES,
+        connections_per_source=PLACES,
+        handshakes=PLACES // 2,
+        new_per_source_at_once=FILES,  # the crowd has one address here
+    )
     crowd: list[trio.SocketStream] = []
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # a ClientHello that has 500 bytes still to come
     body = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n" + bytes(10_000)

@@ -13,8 +13,9 @@ import trio.testing
 from nodes.cloud.api import status_of
 from nodes.cloud.events import AlarmReported, CloudAlarmKind, DeviceSeen, TelemetryReceived
 from nodes.cloud.limits import CloudLimits
+from nodes.cloud.node import for_strangers
 from nodes.cloud.ports import Authority, Usage
-from nodes.https import Body, HttpError, Request, Response
+from nodes.https import Body, HttpError, HttpLimits, Request, Response
 from nodes.pki.authority import DeviceAuthority
 from nodes.stores.sqlitefile import StorageFullError
 from protocols.cloud_api import ROUTES, Listener, Route, RouteId, path_of
@@ -403,6 +404,13 @@ async def test_the_enrolment_listener_enrols_and_nothing_else(cloud: CloudKit) -
     for route in OF_DEVICES:
         path = route.path.format(device=ONE, upload="ab" * 16, offset=0, after=0)
         assert (await enrol(cloud, route.method, path)).status == 404
+
+
+def test_hf_30_39_strangers_have_less_than_devices() -> None:
+    limits = for_strangers(HttpLimits())
+    assert (limits.connections, limits.connections_per_source, limits.handshakes) == (128, 16, 64)
+    assert (limits.new_per_source_per_s, limits.new_per_s) == (10, 50)
+    assert for_strangers(HttpLimits(new_per_s=1)).new_per_s == 1
 
 
 # --- the whole ----------------------------------------------------------------------------------

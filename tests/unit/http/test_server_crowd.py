@@ -7,11 +7,11 @@ import pytest
 import trio
 
 from nodes.https import Alarm, AlarmKind, HttpLimits, Request, Response
-from protocols.errors import (
-    StorageError,
-)
+from nodes.https.door import Door
+from protocols.errors import StorageError, TruncatedError
 from protocols.guards.address import ip_address
-from tests.helpers.https_ends import END, PUT, Raw, contexts, desk, echo, get
+from protocols.guards.ratelimit import MAX_SOURCES
+from tests.helpers.https_ends import END, PUT, Desk, Raw, contexts, desk, echo, get
 from tests.live.kit import virtual
 
 
@@ -152,6 +152,68 @@ async def test_hf_31_a_good_client_is_served_when_all_places_are_taken() -> None
         assert b"GET /good" in await good.rest()
         assert place.server.counters.evicted > 0
     assert {each.kind for each in alarms} == {AlarmKind.CROWDED}
+
+
+HASTE = HttpLimits(new_per_source_per_s=1, new_per_source_at_once=3, new_per_s=2, new_at_once=6)
+
+
+async def is_let_in(place: Desk, source: str, context: ssl.SSLContext | None = None) -> bool:
+    """Whether a handshake goes through from there."""
+    try:
+        await place.dial(context, source)
+    except TruncatedError:
+        return False
+    return True
+
+
+@virtual
+async def test_hf_39_one_source_comes_so_fast_and_others_are_not_kept_out() -> None:
+    alarms: list[Alarm] = []
+    async with desk(echo, HASTE, on_alarm=alarms.append) as place:
+        assert [await is_let_in(place, "192.0.2.1") for _ in range(30)] == [True] * 3 + [False] * 27
+        counters = place.server.counters
+        assert (counters.turned_away, counters.accepted, counters.handshakes) == (27, 3, 3)
+        assert counters.handshakes_refused == 0
+        assert {each.kind for each in alarms} == {AlarmKind.HASTY}
+        assert len(alarms) <= 20
+        assert await is_let_in(place, "192.0.2.2")  # it took nothing of what is for all
+        await trio.sleep(2)
+        assert [await is_let_in(place, "192.0.2.1") for _ in range(3)] == [True, True, False]
+
+
+@virtual
+async def test_hf_39_all_strangers_together_come_so_fast_and_keep_no_known_source_out() -> None:
+    strangers = [f"198.51.100.{number}" for number in range(1, 21)]
+    async with desk(echo, HASTE) as place:
+        assert await is_let_in(place, "192.0.2.1")
+        for stranger in strangers:
+            place.plug(ip_address(stranger, 1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert place.server.counters.turned_away == len(strangers) - 5
+        assert not await is_let_in(place, "192.0.2.2")
+        assert [await is_let_in(place, "192.0.2.1") for _ in range(3)] == [True, True, False]
+        await trio.sleep(1)
+        assert await is_let_in(place, "192.0.2.2")
+
+
+@virtual
+async def test_hf_39_without_a_certificate_nobody_is_known() -> None:
+    async with desk(echo, HASTE, context=contexts().open_server) as place:
+        sources = [f"192.0.2.{number}" for number in (1, 2, 3)] * 3
+        came = [await is_let_in(place, source, contexts().nobody) for source in sources]
+        assert came == [True] * 6 + [False] * 3
+
+
+def test_hf_39_known_sources_are_so_many() -> None:
+    door = Door(HttpLimits(new_per_s=1e-9, new_at_once=1))
+    assert door.lets_in(b"stranger", 0.0)
+    door.know(b"first")
+    for number in range(MAX_SOURCES - 1):
+        door.know(number.to_bytes(4, "big"))
+    assert door.lets_in(b"first", 0.0)
+    door.know(b"one more")
+    assert not door.lets_in(b"first", 0.0)
+    assert door.lets_in(b"one more", 0.0)
 
 
 @virtual

@@ -106,7 +106,19 @@ def test_a_place_that_is_left_is_free() -> None:
     assert len(hall.table.up_to(Stage.BUSY)) == 1
 
 
-@pytest.mark.parametrize("name", ["connections", "connections_per_source", "handshakes", "body_bytes_per_s"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "connections",
+        "connections_per_source",
+        "handshakes",
+        "body_bytes_per_s",
+        "new_per_s",
+        "new_at_once",
+        "new_per_source_per_s",
+        "new_per_source_at_once",
+    ],
+)
 def test_limits_that_could_never_work_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         HttpLimits(**{name: 0})  # type: ignore[arg-type]
