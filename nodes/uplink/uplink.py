@@ -36,7 +36,7 @@ from nodes.uplink.gathering import Gathering, line_of
 from nodes.uplink.hop import CloudHop
 from nodes.uplink.outbox import Outbox, ParcelKind
 from nodes.uplink.states import Step, UplinkState, after
-from nodes.uplink.uploads import Uploader, UploadLimits
+from nodes.uplink.uploads import Uploader, UploadLimits, UploadProgress
 from nodes.wakeup import Wakeup
 from protocols.errors import AerolinkError, PolicyError, StorageError
 from protocols.pki import CertificateRefusedError, ClockError, EnrolmentNeededError
@@ -138,6 +138,8 @@ class Uplink(Service):
         self._state = UplinkState.STOPPED
         self._reason = ""
         self._retry = Wakeup()
+        self._has_moved = False
+        self._furthest = (b"", 0)
         self._answered_s = math.inf
         self._gathering = Gathering(outbox, self._on_kept, self._limits.batch)
         self._deliveries = {
@@ -149,9 +151,7 @@ class Uplink(Service):
         self._uploader = (
             None
             if logs is None
-            else Uploader(
-                logs, self._new_backoff, self._events.on_progress, self._events.on_upload, self._limits.upload
-            )
+            else Uploader(logs, self._new_backoff, self._on_progress, self._events.on_upload, self._limits.upload)
         )
 
     # --- for whoever embeds it ----------------------------------------------------------------------
@@ -239,13 +239,14 @@ class Uplink(Service):
         waits = {Step.LOST: self._new_backoff(), Step.REFUSED: Backoff(self._limits.refused_retry, self._entropy)}
         while True:
             self._step(Step.TRY)
-            self._answered_s = math.inf
+            self._answered_s, self._has_moved = math.inf, False
             error = await self._connection()
             if error is None:  # the certificate was renewed
                 continue
             step = Step.REFUSED if isinstance(error, _REFUSALS) else Step.LOST
             # Not from the beginning of the try: a cloud that lets us wait for its silence has not lived.
-            if trio.current_time() - self._answered_s >= self._limits.settled_s:
+            # But one that brings a log on has, however short its lives: it would wait longer and longer for each piece.
+            if self._has_moved or trio.current_time() - self._answered_s >= self._limits.settled_s:
                 for wait in waits.values():
                     wait.reset()
             self._step(step, str(error))
@@ -342,6 +343,16 @@ class Uplink(Service):
         self._reason = reason
         _log.info("uplink %s%s", self._state.value, f": {reason}" if reason else "")
         self._events.on_state(self._state, reason)
+
+    def _on_progress(self, progress: UploadProgress) -> None:
+        """Pass it on, and note whether a log is further than it ever was."""
+        sha256, done_bytes = self._furthest
+        if progress.sha256 != sha256:
+            self._furthest = (progress.sha256, progress.done_bytes)
+        elif progress.done_bytes > done_bytes:
+            self._furthest = (sha256, progress.done_bytes)
+            self._has_moved = True
+        self._events.on_progress(progress)
 
     def _on_kept(self, kind: ParcelKind) -> None:
         self._deliveries[kind].news.set()

@@ -244,6 +244,24 @@ async def test_a_connection_that_lived_begins_with_short_waits_again() -> None:
 
 
 @virtual
+async def test_connections_that_bring_a_log_on_are_short_and_soon_followed_by_the_next() -> None:
+    scene = Scene(limits=replace(LIMITS, retry=BackoffLimits(1.0, 64.0)))
+    chunks = iter(range(1_000))
+
+    def fault_of(route: RouteId) -> Fault | None:
+        return Fault.RESTART if route is RouteId.UPLOAD_CHUNK and next(chunks) % 3 == 2 else None
+
+    scene.cloud.fault_of = fault_of
+    await scene.add_log(LOG)
+    began = trio.current_time()
+    async with scene.uplink():
+        await until(lambda: bool(scene.ends))
+    lives = sum(state is ONLINE for state, _ in scene.states)
+    assert lives > 4
+    assert trio.current_time() - began < lives  # each wait is one of the first
+
+
+@virtual
 async def test_a_cloud_that_never_answers_is_asked_less_and_less() -> None:
     scene = Scene(limits=replace(LIMITS, retry=BackoffLimits(1.0, 64.0)))
     scene.cloud.fault_of = lambda _: Fault.TIMEOUT  # each try takes longer than a connection that has settled
