@@ -249,7 +249,7 @@ async def test_connections_that_bring_a_log_on_are_short_and_soon_followed_by_th
     chunks = iter(range(1_000))
 
     def fault_of(route: RouteId) -> Fault | None:
-        return Fault.RESTART if route is RouteId.UPLOAD_CHUNK and next(chunks) % 3 == 2 else None
+        return Fault.DOWN if route is RouteId.UPLOAD_CHUNK and next(chunks) % 3 == 2 else None
 
     scene.cloud.fault_of = fault_of
     await scene.add_log(LOG)
