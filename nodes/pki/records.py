@@ -189,6 +189,11 @@ class AuthorityRecords:
         """Return the highest Unix time at which something was issued; 0: never."""
         return self._number("time")
 
+    def note_issue(self, now: float) -> None:
+        """Note that something is issued now that has no record here: the server's certificate, a list; ClockError."""
+        with self._database.change():
+            self._tick(now)
+
     def trust_clock(self, now: float) -> None:
         """Take this time as right, although something was issued later: that was the mistake."""
         with self._database.change():

@@ -509,6 +509,55 @@ async def test_kl_53_a_clock_that_was_set_back_issues_and_accepts_nothing(tmp_pa
             await authority.check_peer(der, NOW)
 
 
+async def test_kl_53_no_list_and_no_server_certificate_with_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    """They were issued last, not a device's certificate: the clock must not go behind them either."""
+    path = tmp_path / "cloud" / "pki"
+    later = NOW + SERVER_LIFETIME_S * 2 / 3
+    key = CertificateKey.generate()
+    async with authority_in(tmp_path) as authority:
+        der = (await enrolled(authority, key)).certificate_der
+        await authority.refresh(later)
+        crl, context = await authority.crl(), authority.server_context()
+        files = [(path / name).read_bytes() for name in ("server.pem", "trust.pem")]
+        back = later - MAX_CLOCK_BACKSTEP_S - 1
+        for _ in range(2):
+            with pytest.raises(ClockError, match=r"set the clock; .*`aerolink cloud clock --trust`"):
+                await authority.refresh(back)
+        with pytest.raises(ClockError):
+            await authority.check_peer(der, back)
+        await authority.revoke(device_id_of(der), back)
+        assert (await authority.crl(), authority.server_context()) == (crl, context)
+        assert [(path / name).read_bytes() for name in ("server.pem", "trust.pem")] == files
+    with pytest.raises(ClockError, match="set the clock"):
+        await DeviceAuthority.open(path, HOSTS, back)
+    async with authority_in(tmp_path, back + 1) as authority:  # the lock was given back
+        assert len(x509.load_der_x509_crl(await authority.crl())) == 1
+        with AuthorityFolder.open_beside(path, back) as operator:
+            assert operator.records.last_time() == later
+            operator.records.trust_clock(NOW)
+        await authority.refresh(NOW)
+        assert x509.load_der_x509_crl(await authority.crl()).last_update_utc.timestamp() <= NOW
+
+
+@virtual
+async def test_kl_53_a_revocation_with_a_wrong_clock_is_in_the_list_when_it_is_right(tmp_path: Path) -> None:
+    key, clock = CertificateKey.generate(), Clock()
+    async with authority_in(tmp_path) as authority, trio.open_nursery() as nursery:
+        nursery.start_soon(authority.keep_fresh, clock)
+        der = (await enrolled(authority, key)).certificate_der
+        clock.now = NOW - DAY_S
+        await authority.revoke(device_id_of(der), clock.now)
+        context = authority.server_context()
+        await trio.sleep(LOOK_AGAIN_S * 3)
+        assert authority.server_context() is context
+        with pytest.raises(ClockError):
+            await authority.check_peer(der, clock.now)
+        clock.now = NOW + 1
+        await until(lambda: authority.server_context() is not context)
+        assert len(x509.load_der_x509_crl(await authority.crl())) == 1
+        nursery.cancel_scope.cancel()
+
+
 async def test_kl_53_the_operator_says_that_the_later_time_was_the_mistake(tmp_path: Path) -> None:
     key = CertificateKey.generate()
     async with authority_in(tmp_path) as authority:
