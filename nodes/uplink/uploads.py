@@ -7,6 +7,7 @@ restart.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -60,12 +61,14 @@ class UploadLimits:
     chunk_bytes: int = 262_144
     """Of one request: what is sent in vain at most when the connection breaks."""
     look_s: float = 5.0
-    """How often the store is looked at, and the cloud asked about what it holds, unless somebody says that there is
-    something new."""
+    """How often the store is looked at, unless somebody says that there is something new."""
+    held_s: float = 600.0
+    """The longest wait between two questions about a log that the cloud holds; the first is ``look_s``, each next one
+    twice as long: it may be months until the cloud knows the drone."""
 
     def __post_init__(self) -> None:
         """Refuse what the cloud would."""
-        if not 1 <= self.chunk_bytes <= MAX_CHUNK_BYTES or self.look_s <= 0:
+        if not 1 <= self.chunk_bytes <= MAX_CHUNK_BYTES or self.look_s <= 0 or self.held_s <= 0:
             raise UsageError(f"a chunk has 1 to {MAX_CHUNK_BYTES} bytes, and the store is looked at now and then")
 
 
@@ -87,12 +90,15 @@ class Uploader:
         self._limits = limits or UploadLimits()
         self._set_aside: set[bytes] = set()
         self._held: set[bytes] = set()
+        self._put_off: dict[bytes, tuple[float, float]] = {}
+        """Of logs that the cloud holds: how long each was put off last, and until when."""
         self.news: Final = Wakeup()
         """Set it when the store has a new log."""
 
     async def run(self, client: CloudClient) -> None:
         """Send logs until the connection breaks: then the client's error passes through."""
         backoff = self._new_backoff()
+        self._put_off.clear()  # a cloud that was away may know the drone by now
         while True:
             try:
                 for entry in await self._wanted():
@@ -106,13 +112,15 @@ class Uploader:
                 await self.news.wait()
 
     async def _wanted(self) -> list[LogEntry]:
-        """Return the logs that are not at their end, the oldest first."""
+        """Return the logs that are not at their end, the oldest first; without those that are put off."""
+        now = trio.current_time()
         return [
             entry
             for entry in await self._store.all()
             if (entry.stored or entry.state is LogState.HANDED_OVER)
             and entry.state is not LogState.ACKNOWLEDGED
             and entry.sha256 not in self._set_aside
+            and now >= self._put_off.get(entry.sha256, (0.0, -math.inf))[1]
         ]
 
     async def _upload(self, client: CloudClient, entry: LogEntry) -> None:
@@ -164,8 +172,17 @@ class Uploader:
             raise ProtocolViolationError("the cloud takes chunks of an upload and has none of them")
         return state
 
+    def _ask_later(self, sha256: bytes) -> None:
+        before_s, _ = self._put_off.get(sha256, (self._limits.look_s / 2, 0.0))
+        wait_s = min(2 * before_s, self._limits.held_s)
+        self._put_off[sha256] = (wait_s, trio.current_time() + wait_s)
+
     async def _end(self, entry: LogEntry, state: UploadState) -> None:
         end = UploadEnd(entry, state.phase, state.reason)
+        if state.phase is UploadPhase.HELD:
+            self._ask_later(entry.sha256)
+        else:
+            self._put_off.pop(entry.sha256, None)
         if state.phase is UploadPhase.STORED:
             await self._store.mark(entry.sha256, LogState.ACKNOWLEDGED)
         elif state.phase is UploadPhase.HELD:

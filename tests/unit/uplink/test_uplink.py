@@ -1,6 +1,8 @@
 """The uplink against a cloud in memory, on a clock that jumps."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -407,6 +409,46 @@ async def test_cl_26_a_held_log_is_handed_over_and_asked_about_until_it_is_store
         next(iter(scene.cloud.uploads.values())).phase = UploadPhase.STORED
         await until(lambda: [end.phase for end in scene.ends] == [UploadPhase.HELD, UploadPhase.STORED])
         assert scene.cloud.seen.count(RouteId.UPLOAD_FINISH) == 1
+
+
+@virtual
+async def test_cl_26_held_logs_are_asked_about_less_and_less_until_the_connection_is_new() -> None:
+    """A thousand of them, for a drone that the cloud will never know, must not be two hundred requests a second."""
+    scene = Scene(FakeCloud(lambda log: (UploadPhase.HELD if log == LOG else UploadPhase.STORED, UploadReason.NONE)))
+    asked = partial(scene.cloud.seen.count, RouteId.UPLOAD_OPEN)
+    async with scene.uplink() as uplink:
+        await scene.add_log(LOG)
+        uplink.log_added()
+        await until(lambda: bool(scene.ends))
+        times = await moments(asked, 7_200)
+        waits = [later - earlier for earlier, later in pairwise(times)]
+        assert waits[:6] == pytest.approx([10, 20, 40, 80, 160, 320], abs=6)
+        assert waits[6:] == pytest.approx([600] * len(waits[6:]), abs=6)
+        assert len(waits) > 12
+        before = asked()
+        await scene.add_log(sealed(5_000))  # another log waits for none of that
+        uplink.log_added()
+        await until(lambda: len(scene.ends) == 2, 1)
+        assert asked() == before + 1
+        scene.cloud.fault_of = lambda _: Fault.RESTART
+        uplink.telemetry(message(1))
+        await until(lambda: uplink.state is WAITING, 10)
+        scene.cloud.fault_of = lambda _: None
+        await until(lambda: uplink.state is ONLINE, 10)
+        waits = [later - earlier for earlier, later in pairwise(await moments(asked, 60))]
+        assert waits[:3] == pytest.approx([5, 10, 20], abs=6)
+    assert [end.phase for end in scene.ends] == [UploadPhase.HELD, UploadPhase.STORED]
+
+
+async def moments(count: Callable[[], int], patience_s: float) -> list[float]:
+    """Return when a count grows, within some time, to a second."""
+    end, times, before = trio.current_time() + patience_s, list[float](), count()
+    while trio.current_time() < end:
+        await trio.sleep(1)
+        if count() > before:
+            before = count()
+            times.append(trio.current_time())
+    return times
 
 
 @virtual
