@@ -257,7 +257,7 @@ async def provision(folder: Path, frames: list[FlightFrame], extra: str = "") ->
     nodes = configure(folder, Ports.free(), extra)
     states = {role: state_with_key(node.state, DH) for role, node in nodes.items()}
     try:
-        ids = _introduce(states)
+        ids = introduce(states)
         await _enrol(nodes)
         cloud_key = await states["cloud"].cloud_sealing.newest_key()
         drone_keys = states["drone"].drone_sealing
@@ -283,7 +283,7 @@ async def provision(folder: Path, frames: list[FlightFrame], extra: str = "") ->
     return Chain(nodes, ids["drone"], flight_id, frames, entry.sha256, entry.size_bytes)
 
 
-def _introduce(states: dict[str, StateDir]) -> dict[str, bytes]:
+def introduce(states: dict[str, StateDir]) -> dict[str, bytes]:
     """Write the pairings as four linking codes would have made them; return the key ids."""
     keys = {role: state.key_files.load(DH) for role, state in states.items()}
     epochs = {role: states[role].counter_file.reserve(DH, 1, create=True).epoch for role in ("rc", "mobile", "cloud")}
