@@ -2,8 +2,8 @@
 
 What the cloud says about a log decides (specs/9-cloudlink.md, 9.4): `stored` ends it here (acknowledged); `held` means
 that the cloud has all of it and waits for the drone's keys, so nothing is left to send, but it is asked about until it
-is stored; `refused` sets it aside: it is kept, whoever embeds this is told, and it is asked about once more after a
-restart.
+is stored; `refused` sets it aside: it is kept as long as nothing else needs the room (a neighbour that sends forgeries
+must not fill the store for good), whoever embeds this is told, and it is asked about once more after a restart.
 """
 
 import logging
@@ -185,14 +185,12 @@ class Uploader:
             self._put_off.pop(entry.sha256, None)
         if state.phase is UploadPhase.STORED:
             await self._store.mark(entry.sha256, LogState.ACKNOWLEDGED)
-        elif state.phase is UploadPhase.HELD:
-            if entry.state is not LogState.HANDED_OVER:
-                await self._store.mark(entry.sha256, LogState.HANDED_OVER)
-            if entry.sha256 in self._held:
-                return  # nothing new
-            self._held.add(entry.sha256)
         else:
-            self._set_aside.add(entry.sha256)
+            if entry.state is not LogState.HANDED_OVER:  # the cloud has it, or never will: the room may be used (SL-44)
+                await self._store.mark(entry.sha256, LogState.HANDED_OVER)
+            if entry.sha256 in self._held and state.phase is UploadPhase.HELD:
+                return  # nothing new
+            (self._held if state.phase is UploadPhase.HELD else self._set_aside).add(entry.sha256)
         if state.phase is not UploadPhase.REFUSED:
             self._on_progress(UploadProgress(entry.sha256, entry.size_bytes, entry.size_bytes))
         self._on_end(end)
