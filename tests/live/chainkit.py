@@ -8,7 +8,7 @@ a mobile's requests are handed to the cloud's interface as TLS would hand them, 
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, cast
@@ -130,7 +130,6 @@ class Chain:
     cast: Cast
     network: MemoryNetwork
     nursery: trio.Nursery
-    stack: AsyncExitStack
     drone_key: SoftwareKey
     cloud_key: SoftwareKey
     branches: list[Branch]
@@ -162,43 +161,39 @@ class Chain:
 
     async def start(self, branch: Branch) -> None:
         """Bring a branch up."""
-        number, network = branch.number, self.network
-        drone = self.drone_key
-        mobile_at = Endpoint(f"rc{number}", 2)
-        rc_stores = stores_of(
-            branch.rc_key,
-            peers=(_knows(branch.rc_key, drone, Role.DRONE), _knows(branch.rc_key, branch.mobile_key, Role.MOBILE)),
-        )
-        mobile_stores = stores_of(
-            branch.mobile_key,
-            peers=(_knows(branch.mobile_key, branch.rc_key, Role.RC), _knows(branch.mobile_key, drone, Role.DRONE)),
-        )
+        await self.nursery.start(self._live, branch)
+        await until(lambda: branch.mobile_station.hands is not None)
+
+    async def _live(self, branch: Branch, *, task_status: trio.TaskStatus[None]) -> None:
+        number, network, play = branch.number, self.network, self.cast
+        rc_key, mobile_key, drone_key = branch.rc_key, branch.mobile_key, self.drone_key
+        rc_peers = (_knows(rc_key, drone_key, Role.DRONE), _knows(rc_key, mobile_key, Role.MOBILE))
+        mobile_peers = (_knows(mobile_key, rc_key, Role.RC), _knows(mobile_key, drone_key, Role.DRONE))
+        rc_stores, mobile_stores = stores_of(rc_key, peers=rc_peers), stores_of(mobile_key, peers=mobile_peers)
         for stores in (rc_stores, mobile_stores):
             await stores.counters.reserve("P256", 1, create=True)
-        branch.rc = await self.stack.enter_async_context(self.cast.rcs[number](rc_stores, CONFIG, network=network))
-        branch.mobile = await self.stack.enter_async_context(
-            self.cast.mobiles[number](mobile_stores, CONFIG, network=network)
-        )
-        setup = RcSetup(self.drone_id, AIR, mobile_at)
-        rc_station = branch.rc_station = RcStation(
-            branch.rc, setup, self.cast.rc_logs[number] or new_logs(), self.notes.append
-        )
-        rc_station.see = branch.rc_saw.append
+        async with (
+            play.rcs[number](rc_stores, CONFIG, network=network) as branch.rc,
+            play.mobiles[number](mobile_stores, CONFIG, network=network) as branch.mobile,
+            trio.open_nursery() as nursery,
+        ):
+            await self._set_up(branch)
+            nursery.start_soon(branch.rc_station.run)
+            nursery.start_soon(branch.mobile_station.run)
+            task_status.started()
+
+    async def _set_up(self, branch: Branch) -> None:
+        number, tell = branch.number, self.notes.append
+        where = Endpoint(f"rc{number}", 2)
+        rc_logs, mobile_logs = (logs[number] or new_logs() for logs in (self.cast.rc_logs, self.cast.mobile_logs))
+        branch.rc_station = RcStation(branch.rc, RcSetup(self.drone_id, AIR, where), rc_logs, tell)
+        branch.rc_station.see = branch.rc_saw.append
         way = CloudWay(cast("DeviceCredentials", Credentials(branch.device)), MemoryOutbox())
         branch.wire = partial(Wire, self.cloud, branch.device)
-        mobile_station = branch.mobile_station = WiredMobileStation(
-            branch.wire,
-            branch.mobile,
-            MobileSetup(branch.rc_id, mobile_at, self.drone_id, ANY),
-            self.cast.mobile_logs[number] or new_logs(),
-            way,
-            self.notes.append,
-        )
-        mobile_station.see = branch.mobile_saw.append
-        await rc_station.listen()
-        self.nursery.start_soon(rc_station.run)
-        self.nursery.start_soon(mobile_station.run)
-        await until(lambda: mobile_station.hands is not None)
+        setup = MobileSetup(branch.rc_id, where, self.drone_id, ANY)
+        branch.mobile_station = WiredMobileStation(branch.wire, branch.mobile, setup, mobile_logs, way, tell)
+        branch.mobile_station.see = branch.mobile_saw.append
+        await branch.rc_station.listen()
 
     def link_from(self, key_id: bytes) -> Link:
         """The drone's end of a link."""
@@ -269,29 +264,45 @@ async def chain(cast_of: Cast | None = None) -> AsyncGenerator[Chain]:
     await cloud_stores.counters.reserve("P256", 1, create=True)
     network, craft, notes = MemoryNetwork(delay_s=0.002), NotedCraft(), list[Note]()
     flights: list[FlightStored] = []
-    async with AsyncExitStack() as stack:
-        drone = await stack.enter_async_context(Drone(drone_stores, CONFIG, network=network))
-        cloud = await stack.enter_async_context(Cloud(cloud_place(cloud_stores), CONFIG, clock=time.time))
+    async with (
+        ticking(),
+        Drone(drone_stores, CONFIG, network=network) as drone,
+        Cloud(cloud_place(cloud_stores), CONFIG, clock=time.time) as cloud,
+    ):
         logs = new_logs(SpoolLimits(play.drone_quota_bytes, keep_handed_over=True))
         policy = AuthorityPolicy(owner=branches[0].mobile_id) if play.mobile_owns else play.policy
         setup = DroneSetup(AIR, policy=policy, films=False)
         station = DroneStation(drone, setup, craft, drone_stores.peers, MemoryDroneSealing(), logs, notes.append)
         cloud_station = CloudStation(cloud, CloudSetup(ANY, ANY), notes.append)
         cloud_station.on_flight = flights.append
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        stack.callback(nursery.cancel_scope.cancel)
         await station.listen()
-        nursery.start_soon(station.run)
-        nursery.start_soon(cloud_station.run)
-        scene = Chain(
-            play, network, nursery, stack, drone_key, cloud_key, branches, craft, drone, station, logs, cloud,
-            cloud_station, flights, notes,
-        )  # fmt: skip
-        for branch in branches[: play.starts]:
-            await scene.start(branch)
-        if play.starts:
-            await until(lambda: bool(cloud.links))
-        yield scene
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(station.run)
+            nursery.start_soon(cloud_station.run)
+            scene = Chain(
+                play, network, nursery, drone_key, cloud_key, branches, craft, drone, station, logs, cloud,
+                cloud_station, flights, notes,
+            )  # fmt: skip
+            for branch in branches[: play.starts]:
+                await scene.start(branch)
+            if play.starts:
+                await until(lambda: len(drone.links) == 1 + 2 * play.starts)
+            yield scene
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def ticking() -> AsyncGenerator[None]:
+    """Keep the virtual clock from long leaps while nothing but threads is at work: for them it stands still."""
+
+    async def tick() -> None:
+        while True:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tick)
+        yield
+        nursery.cancel_scope.cancel()
 
 
 def cloud_place(links: Stores) -> CloudStores:

@@ -179,6 +179,24 @@ async def test_it_begins_with_another_log_and_breaks_off() -> None:
 
 
 @virtual
+async def test_it_fills_a_mobile_with_forgeries() -> None:
+    """SL-44: what the cloud has refused gives way to what comes from the drone."""
+    store, small = LiarsLogs(), new_logs(SpoolLimits(450_000))
+    with trio.fail_after(PATIENCE_S):
+        async with chain(Cast(rcs=(HostileRc,), rc_logs=(store,), mobile_logs=(small,))) as scene:
+            log, _ = await two_logs(scene, store)
+            sent: list[BulkStatus | Result] = []
+            for number in range(4):
+                false = Parts.of(flipped(log, 10_000 + number)).described()
+                false = false.signed_by(drone("eve").signing) if number % 2 else false
+                sent.append(await offer(scene.first.ground, false.log()))
+            assert {BulkStatus.OK, BulkStatus.REFUSED} == set(sent)  # full, until the cloud has judged
+            refused = sent.count(BulkStatus.OK)
+            await until(lambda: len(alarms_of(scene.first.mobile, AlarmKind.LOG_REFUSED)) == refused)
+            await turn_honest(scene, store)
+
+
+@virtual
 async def test_it_sends_logs_again() -> None:
     """SL-40, SL-45: what is delivered is not taken again, under whatever link."""
     store = LiarsLogs()
@@ -312,7 +330,7 @@ async def test_a_mobile_uploads_what_is_false(forge: Forge) -> None:
 
 @virtual
 async def test_a_mobile_uploads_a_log_of_a_drone_that_nobody_knows() -> None:
-    """CL-27: it waits for that drone's keys, within the quota of the device that brought it. No alarm: a drone may be
+    """CL-26: it waits for that drone's keys, within the quota of the device that brought it. No alarm: a drone may be
     paired later; nothing is shown of it meanwhile."""
     store = LiarsLogs()
     with trio.fail_after(PATIENCE_S):
