@@ -315,7 +315,7 @@ class Disk:
 
     def fill(self) -> None:
         if self._patch is not None:
-            self._patch.setattr("nodes.stores.directory._write_all", _no_space)
+            self._patch.setattr("nodes.stores.directory.write_all", _no_space)
             return
         with contextlib.suppress(OSError), self._filler.open("wb", buffering=0) as file:
             while True:
