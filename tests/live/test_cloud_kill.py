@@ -187,7 +187,7 @@ async def check(folder: Path, device: Device) -> None:
     await records.aclose()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 async def test_cl_8_kill_9_during_an_upload_loses_nothing_that_was_acknowledged(tmp_path: Path, seed: int) -> None:
     folder = tmp_path / "cloud"
     device = Device(await sealed_for(folder))
