@@ -272,7 +272,7 @@ async def left_in_outbox(chain: Chain) -> tuple[OutboxState, list[int]]:
 # --- the test -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("killed", KILLS)
+@pytest.mark.parametrize("killed", [*list(KILLS)[:-1], pytest.param("each", marks=pytest.mark.slow)])
 async def test_nothing_acknowledged_is_lost(tmp_path: Path, killed: str) -> None:
     await go_through(tmp_path, KILLS[killed])
 
