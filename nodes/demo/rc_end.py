@@ -21,7 +21,7 @@ from nodes.video import VideoSink
 from protocols.airlink import AIRLINK, Message, decode_untrusted, encode
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import MalformedError
-from protocols.events import BulkStatus, CommandReceived, SendCommand, StateReceived, StreamReceived
+from protocols.events import BulkStatus, ChannelEvent, CommandReceived, SendCommand, StateReceived, StreamReceived
 from protocols.maps import unpack_map_untrusted
 from protocols.pairing import LinkingCode
 from specs.airlink.authority import Right
@@ -95,17 +95,21 @@ class RcEnd(End):
     # --- what arrives ---------------------------------------------------------------------------
 
     async def _receive(self) -> None:
-        async for event in self._link:
-            if isinstance(event, IncomingObject):
-                self._object = event
-                self._arrived.set()
-            elif isinstance(event, StreamReceived) and event.channel is ChannelId.VIDEO:
-                self._see_untrusted(event.data)
-            elif isinstance(event, StateReceived | StreamReceived):
-                self._know(self._read_untrusted(event.channel, event.data, Direction.DOWN))
-            elif isinstance(event, CommandReceived):
-                answer = self._answer_untrusted(event.data)
-                self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
+        while True:  # all that is there at once: what came before the last answer is seen before the link ends
+            for event in await self._link.receive_many():
+                self._take(event)
+
+    def _take(self, event: ChannelEvent | IncomingObject) -> None:
+        if isinstance(event, IncomingObject):
+            self._object = event
+            self._arrived.set()
+        elif isinstance(event, StreamReceived) and event.channel is ChannelId.VIDEO:
+            self._see_untrusted(event.data)
+        elif isinstance(event, StateReceived | StreamReceived):
+            self._know(self._read_untrusted(event.channel, event.data, Direction.DOWN))
+        elif isinstance(event, CommandReceived):
+            answer = self._answer_untrusted(event.data)
+            self._link.send_now(SendCommand(event.channel, encode(answer), event.id))
 
     def _know(self, message: Message | None) -> None:
         self._pilot.see(message)
