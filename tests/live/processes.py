@@ -54,6 +54,7 @@ class Life:
     process: subprocess.Popen[bytes]
     out: Path
     err: Path
+    as_json: bool
     began_s: float = field(default_factory=time.monotonic)
     _asked: bool = False
     _read: int = 0
@@ -142,7 +143,7 @@ class Node:
         assert process.stdin
         with process.stdin:
             process.stdin.write(typed.encode())
-        self.lives.append(Life(process, out, err))
+        self.lives.append(Life(process, out, err, as_json))
         return self.now
 
     def kill(self) -> None:
@@ -177,8 +178,16 @@ def shown_if_failed(*nodes: Node) -> Generator[None]:
 
 
 async def until(condition: Callable[[], bool], *nodes: Node) -> None:
-    """Wait for something that has no event; at once an error if a node has ended meanwhile."""
-    while not condition():
+    """Wait for something that has no event; at once an error if a node has ended meanwhile.
+
+    What the nodes say is read all the while, so that the times at which it was seen are about right.
+    """
+    while True:
+        for node in nodes:
+            if node.now.as_json:
+                _ = node.now.notes
+        if condition():
+            return
         for node in nodes:
             assert node.now.is_running, f"the {node.role} has ended by itself: {node.now.errors}"
         await trio.sleep(_POLL_S)
