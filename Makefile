@@ -44,10 +44,13 @@ $(VENV)/.bench-dtls/.done: requirements/bench-dtls.txt | $(BIN)/python
 demo: $(VENV)/.run
 	$(BIN)/aerolink demo
 
-# Properties and bad networks run without coverage, which trebles their time; the other tests reach every line.
+# Properties, bad networks, and whatever runs in processes of its own or attacks for long, run without coverage, which
+# trebles their time; the other tests reach every line.
+BARE := tests/property tests/network $(addprefix tests/live/test_,malicious_logs.py malicious_mobile.py malicious_rc.py \
+	chain_kill.py cloud_crowd.py cloud_kill.py cloud_scan.py errands.py node_command.py operator.py wheel.py)
 test: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -q -m "not slow" --cov --cov-report= --ignore=tests/property --ignore=tests/network
-	$(BIN)/pytest -n $(JOBS) -q -m "not slow" tests/property tests/network
+	$(BIN)/pytest -n $(JOBS) -q -m "not slow" --cov --cov-report= $(addprefix --ignore=,$(BARE))
+	$(BIN)/pytest -n $(JOBS) -q -m "not slow" $(BARE)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='protocols/guards/*,protocols/codec.py,protocols/noise/*' --fail-under=100
 
