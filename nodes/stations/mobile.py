@@ -241,7 +241,7 @@ class MobileStation(Station):
             self.say(LinkIsUp(self.name, session.suite, peer, session.handshake_s * 1_000, "mobile-cloud", "https"))
 
     def _on_progress(self, progress: UploadProgress) -> None:
-        self.say(Progress(self.name, progress.sha256.hex()[:8], progress.done_bytes, progress.size_bytes))
+        self.say(Progress(self.name, progress.entry.flight_id.hex()[:8], progress.done_bytes, progress.size_bytes))
 
     def _on_upload(self, end: UploadEnd) -> None:
         what = f"log {end.entry.flight_id.hex()[:8]}: {end.phase.value} at the cloud"

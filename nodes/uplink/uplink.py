@@ -347,8 +347,8 @@ class Uplink(Service):
     def _on_progress(self, progress: UploadProgress) -> None:
         """Pass it on, and note whether a log is further than it ever was."""
         sha256, done_bytes = self._furthest
-        if progress.sha256 != sha256:
-            self._furthest = (progress.sha256, progress.done_bytes)
+        if progress.entry.sha256 != sha256:
+            self._furthest = (progress.entry.sha256, progress.done_bytes)
         elif progress.done_bytes > done_bytes:
             self._furthest = (sha256, progress.done_bytes)
             self._has_moved = True

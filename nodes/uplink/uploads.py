@@ -34,7 +34,7 @@ _MAX_STANDSTILLS: Final = 8
 class UploadProgress:
     """How far a log is."""
 
-    sha256: bytes
+    entry: LogEntry
     """Which log."""
     done_bytes: int
     """What is durable at the cloud."""
@@ -158,7 +158,7 @@ class Uploader:
             except UsageError:  # it was handed over, its room was given away, and now the cloud has it no more
                 return replace(state, phase=UploadPhase.REFUSED)
             while state.phase is UploadPhase.OPEN and standstills < _MAX_STANDSTILLS:
-                self._on_progress(UploadProgress(entry.sha256, state.offset, entry.size_bytes))
+                self._on_progress(UploadProgress(entry, state.offset, entry.size_bytes))
                 before = state.offset
                 if before < entry.size_bytes:
                     chunk = bytes(content[before : before + self._limits.chunk_bytes])
@@ -192,7 +192,7 @@ class Uploader:
                 return  # nothing new
             (self._held if state.phase is UploadPhase.HELD else self._set_aside).add(entry.sha256)
         if state.phase is not UploadPhase.REFUSED:
-            self._on_progress(UploadProgress(entry.sha256, entry.size_bytes, entry.size_bytes))
+            self._on_progress(UploadProgress(entry, entry.size_bytes, entry.size_bytes))
         self._on_end(end)
 
 
