@@ -57,7 +57,7 @@ MOBILE_FLIES_S: Final = 0.2
 
 
 class ChainEnd:
-    """One node. Subclasses say what it does in :meth:`play`."""
+    """One node. Subclasses say what it does in :meth:`run`."""
 
     name: ClassVar[str]
 

@@ -1,6 +1,6 @@
 """What somebody who may fly says on a link to the drone: rights, heartbeats, requests."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import trio
@@ -78,6 +78,14 @@ class Hands:
             self._tell(f"{text}: {result}{why} ({(trio.current_time() - began_s) * 1_000:.1f} ms)")
         return answer
 
+    def used_by(self, fly: "Fly") -> Callable[[Link], Awaitable[object]]:
+        """Return a task for our link: a user with these hands."""
+
+        async def use(_: Link) -> None:
+            await fly(self)
+
+        return use
+
     # --- rights ---------------------------------------------------------------------------------
 
     def holds(self, right: Right) -> bool:
@@ -151,3 +159,7 @@ class Hands:
         sure_s = trio.current_time() + SURE_S
         while not self.holds(right) and self._told_s < sure_s:
             await self._news.wait()
+
+
+Fly = Callable[[Hands], Awaitable[object]]
+"""What a user does on each link to the drone, heartbeats included; ``Hands.beat`` alone is the least."""

@@ -126,6 +126,14 @@ class LogDesk:
             return Answer(Result.FAILED, "the store cannot be read")
         return Answer(Result.STARTED if entry is None or _is_given_away(entry) else Result.DONE)
 
+    async def answer_untrusted(self, channel: ChannelId, data: bytes, table: MessageTable[Any]) -> Answer:
+        """Answer a request of the drone's side: of all that it may ask, offers alone are anything."""
+        try:
+            message = table.decode_untrusted(channel, data, Direction.DOWN)
+        except MalformedError:
+            return Answer(Result.INVALID)
+        return await self.answer(message) if isinstance(message, LogOffer) else Answer(Result.UNSUPPORTED)
+
     async def take(self, incoming: IncomingObject, tell: Tell, refuse: Tell) -> None:
         """Take a log whole; what came of it stays for the next attempt when the link ends.
 

@@ -5,7 +5,7 @@ It needs no cloud to fly: what is for the cloud waits, durably, until it is ther
 
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from nodes.mobile import Mobile
 from nodes.pki.credentials import DeviceCredentials
 from nodes.ports import LogStore
 from nodes.stations.base import RELAY, Station, answer_to
-from nodes.stations.hands import Hands
+from nodes.stations.hands import Fly, Hands
 from nodes.stations.keep import Keeper
 from nodes.stations.logs import LogDesk
 from nodes.stations.notes import LinkIsDown, LinkIsUp, Progress, Say
@@ -37,7 +37,7 @@ from protocols.errors import MalformedError
 from protocols.events import Alarm, AlarmKind, CommandReceived, StateReceived, StreamReceived
 from protocols.groundlink import GROUNDLINK
 from protocols.remotelink import REMOTE_MOBILE
-from specs.airlink.command import Answer, LogOffer, Result
+from specs.airlink.command import Answer, Result
 from specs.airlink.numbers import Direction
 from specs.cloudlink import UploadPhase
 from specs.groundlink import LinkQuality
@@ -84,7 +84,7 @@ class MobileStation(Station):
         """Sealed flights on their way."""
         self.see: Callable[[object], None] = lambda _: None
         """Given everything that drone and remote controller show."""
-        self.fly: Callable[[Hands], Awaitable[object]] = _heartbeats_only
+        self.fly: Fly = Hands.beat
         """What the user does on each link to the drone, heartbeats included."""
         self.hands: Hands | None = None
         """The link to the drone, while there is one."""
@@ -132,7 +132,7 @@ class MobileStation(Station):
                 if isinstance(event, StateReceived | StreamReceived):
                     self._take_untrusted(event)
                 elif isinstance(event, CommandReceived):
-                    answer = await self._answer_untrusted(event)
+                    answer = await self.desk.answer_untrusted(event.channel, event.data, GROUNDLINK)
                     answer_to(link, event.id, event.channel, GROUNDLINK.encode(answer))
                 elif isinstance(event, IncomingObject):
                     nursery.start_soon(self._take_log, link, event)
@@ -149,13 +149,6 @@ class MobileStation(Station):
                 self._way_to_drone.set()
             self._drone_there = message.up
         self.see(message)
-
-    async def _answer_untrusted(self, event: CommandReceived) -> Answer:
-        try:
-            message = GROUNDLINK.decode_untrusted(event.channel, event.data, Direction.DOWN)
-        except MalformedError:
-            return Answer(Result.INVALID)
-        return await self.desk.answer(message) if isinstance(message, LogOffer) else Answer(Result.UNSUPPORTED)
 
     async def _take_log(self, link: Link, incoming: IncomingObject) -> None:
         await self.desk.take(incoming, self.tell, partial(self.refuse_log, link))
@@ -184,7 +177,7 @@ class MobileStation(Station):
     async def _serve_drone(self, link: Link) -> None:
         hands = self.hands = Hands(link, REMOTE_MOBILE, self._mobile.key_id(), self.tell)
         try:
-            await self.serve(link, "mobile-drone", RELAY, self._take_from_drone, partial(_use, self.fly, hands))
+            await self.serve(link, "mobile-drone", RELAY, self._take_from_drone, hands.used_by(self.fly))
         finally:
             self.hands = None
 
@@ -265,11 +258,3 @@ class MobileStation(Station):
                     self.uplink.alarm(alarm.kind.name.lower(), alarm.detail)
             told = self._mobile.alarms_raised
             await trio.sleep(_ALARMS_S)
-
-
-async def _use(fly: Callable[[Hands], Awaitable[object]], hands: Hands, link: Link) -> None:  # noqa: ARG001
-    await fly(hands)
-
-
-async def _heartbeats_only(hands: Hands) -> None:
-    await hands.beat()

@@ -1,6 +1,6 @@
 """The remote controller at work: it flies, and passes on between drone and mobile what is theirs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -13,18 +13,16 @@ from nodes.link import Link
 from nodes.ports import CarrierName, LogStore
 from nodes.remote import RemoteController
 from nodes.stations.base import Station, answer_to
-from nodes.stations.hands import Hands
+from nodes.stations.hands import Fly, Hands
 from nodes.stations.keep import Keeper
 from nodes.stations.logs import LogDesk, ask_over
 from nodes.stations.notes import Say
 from nodes.stations.passing import Passing
 from nodes.stations.quality import quality_of
 from protocols.airlink import AIRLINK
-from protocols.errors import MalformedError
 from protocols.events import BulkStatus, CommandReceived, StateReceived, StreamReceived
 from protocols.groundlink import GROUNDLINK
-from specs.airlink.command import Answer, LogOffer, Result
-from specs.airlink.numbers import Direction
+from specs.airlink.command import Answer, Result
 from specs.groundlink import LinkQuality
 from specs.registry import LinkType
 
@@ -54,7 +52,7 @@ class RcStation(Station):
         """Sealed flights on their way."""
         self.see: Callable[[object], None] = lambda _: None
         """Given everything that the drone shows."""
-        self.fly: Callable[[Hands], Awaitable[object]] = _heartbeats_only
+        self.fly: Fly = Hands.beat
         """What the pilot does on each link to the drone, heartbeats included."""
         self.hands: Hands | None = None
         """The link to the drone, while there is one."""
@@ -87,7 +85,7 @@ class RcStation(Station):
         hands = self.hands = Hands(link, AIRLINK, self._rc.key_id(), self.tell)
         try:
             await self.serve(
-                link, "drone-rc", self._setup.carrier, self._take_from_drone, partial(_use, self.fly, hands), self._rate
+                link, "drone-rc", self._setup.carrier, self._take_from_drone, hands.used_by(self.fly), self._rate
             )
         finally:
             self.hands = None
@@ -104,17 +102,10 @@ class RcStation(Station):
                 if isinstance(event, StateReceived | StreamReceived):
                     self._passing.take_untrusted(event)
                 elif isinstance(event, CommandReceived):
-                    answer = await self._answer_untrusted(event)
+                    answer = await self.desk.answer_untrusted(event.channel, event.data, AIRLINK)
                     answer_to(link, event.id, event.channel, AIRLINK.encode(answer))
                 elif isinstance(event, IncomingObject):
                     nursery.start_soon(self.desk.take, event, self.tell, partial(self.refuse_log, link))
-
-    async def _answer_untrusted(self, event: CommandReceived) -> Answer:
-        try:
-            message = AIRLINK.decode_untrusted(event.channel, event.data, Direction.DOWN)
-        except MalformedError:
-            return Answer(Result.INVALID)
-        return await self.desk.answer(message) if isinstance(message, LogOffer) else Answer(Result.UNSUPPORTED)
 
     async def _rate(self, link: Link) -> None:
         """Show mobiles how good the link to the drone is, and that it is gone when it is."""
@@ -148,11 +139,3 @@ class RcStation(Station):
 
     async def _hand_over(self, link: Link) -> None:
         await self.desk.hand_over(link, ask_over(link, GROUNDLINK), self.tell)
-
-
-async def _use(fly: Callable[[Hands], Awaitable[object]], hands: Hands, link: Link) -> None:  # noqa: ARG001
-    await fly(hands)
-
-
-async def _heartbeats_only(hands: Hands) -> None:
-    await hands.beat()
