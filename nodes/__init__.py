@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from nodes.stations.rc import RcSetup, RcStation
     from nodes.stations.recorder import RecordedFlight
     from nodes.stations.vehicle import ModelVehicle, RecordedVehicle
-    from nodes.stations.working import through
     from nodes.stores.logspool import LogSpool
     from nodes.stores.memory import MemoryCounterStore, MemoryKeyStore, MemoryPeerDirectory
     from nodes.stores.sealingmemory import MemoryCloudSealing, MemoryDroneSealing
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from nodes.uplink.outbox import MemoryOutbox
     from nodes.uplink.outboxfile import SqliteOutbox
     from nodes.uplink.uplink import Uplink
+    from nodes.working.errands import through
 
 __all__ = [
     "CameraStand",
@@ -151,7 +151,7 @@ _MODULES: Final = {
     "open_cloud": "nodes.stations.openings",
     "open_kept": "nodes.stations.openings",
     "open_way": "nodes.stations.openings",
-    "through": "nodes.stations.working",
+    "through": "nodes.working.errands",
 }
 
 

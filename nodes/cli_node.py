@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nodes.stations.notes import Note
-    from nodes.stations.working import Errands
+    from nodes.working import Errands
     from protocols.pairing import LinkingCode
     from specs.registry import Role
 
@@ -51,7 +51,7 @@ def node(
     """
     from nodes.cli_async import run_async
     from nodes.config import load
-    from nodes.stations.working import work
+    from nodes.working import work
     from protocols.errors import UsageError
 
     config = load(config_file)
@@ -65,7 +65,7 @@ def node(
 
 def _errands(own: "Role", peers: tuple[str, ...], drone: str | None, *, enrol: bool, as_json: bool) -> "Errands":
     from nodes.cli_pair import ask_code
-    from nodes.stations.working import ASKS, SHOWS, Errands
+    from nodes.working import ASKS, SHOWS, Errands
     from protocols.errors import UsageError
     from specs.registry import KEY_ID_BYTES, Role
 

@@ -22,6 +22,8 @@ from nodes.config.tables import (
     LinkTable,
     LogLevel,
     LogsTable,
+    LookTable,
+    MavlinkTable,
     NodeTable,
     VideoTable,
 )
@@ -39,6 +41,8 @@ __all__ = [
     "LinkTable",
     "LogLevel",
     "LogsTable",
+    "LookTable",
+    "MavlinkTable",
     "NodeTable",
     "Problem",
     "VideoTable",

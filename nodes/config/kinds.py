@@ -4,12 +4,14 @@ import datetime as dt
 import difflib
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, cast
 
 from nodes.config.endpoint import Endpoint, parse_endpoint
+from nodes.mavlink.endpoint import parse_mavlink_endpoint
 from protocols.errors import ConfigError
 from specs.registry import KEY_ID_BYTES
 
@@ -203,6 +205,61 @@ class Names:
             if name in {"", *names[:index]}:
                 raise BadValueError(f"lists {shown(name)}, which is empty or there twice", index)
         return tuple(names)
+
+
+class _Texts(ABC):
+    """Base of lists of different texts."""
+
+    text: str
+
+    def take(self, value: object) -> object:
+        if not isinstance(value, list):
+            raise BadValueError(f"must be {self.text}, not {shown(value)}")
+        given = cast("list[object]", value)
+        return tuple(self._taken(each, given[:index], index) for index, each in enumerate(given))
+
+    def _taken(self, value: object, before: list[object], index: int) -> object:
+        if not isinstance(value, str):
+            raise BadValueError(f"lists {shown(value)}; it must be {self.text}", index)
+        if value in before:
+            raise BadValueError(f"lists {shown(value)} twice", index)
+        try:
+            return self._one(value)
+        except ConfigError as error:
+            raise BadValueError(f"lists {shown(value)}: {error}", index) from None
+
+    @abstractmethod
+    def _one(self, text: str) -> object:
+        """Return what one text means; ConfigError."""
+
+
+class MavlinkPorts(_Texts):
+    """Ports for MAVLink."""
+
+    text = 'a list of ports, each "udpin:HOST:PORT", "udpout:...", "tcp:...", "tcpin:..." or "serial:DEVICE:BAUD"'
+
+    def _one(self, text: str) -> object:
+        return parse_mavlink_endpoint(text)
+
+
+class DronePlaces(_Texts):
+    """Drones, and where they are."""
+
+    text = f'a list of drones, each "KEYID@HOST:PORT" with a key id of {2 * KEY_ID_BYTES} hexadecimal digits'
+
+    def _one(self, text: str) -> object:
+        key_id, _, where = text.partition("@")
+        try:
+            return KeyId().take(key_id), self._where(where)
+        except BadValueError as error:
+            raise ConfigError(f"the key id {error}") from None
+
+    @staticmethod
+    def _where(text: str) -> Endpoint:
+        endpoint = parse_endpoint(text)
+        if endpoint.port == 0:
+            raise ConfigError("needs the port of the drone, not 0")
+        return endpoint
 
 
 _NAMES: Final[Mapping[type, str]] = {

@@ -10,13 +10,14 @@ from specs.registry import Role
 _FOR_ROLES: Final = {
     ("link", "listen"): (Role.DRONE,),
     ("link", "connect"): (Role.RC,),
+    ("link", "drones"): (Role.RC,),
     ("link", "carrier"): (Role.DRONE, Role.RC),
     ("ground", "listen"): (Role.RC,),
     ("ground", "connect"): (Role.MOBILE,),
     ("cloud", "listen"): (Role.CLOUD,),
-    ("cloud", "enrolment"): (Role.CLOUD, Role.MOBILE),
-    ("cloud", "connect"): (Role.MOBILE,),
-    ("cloud", "enabled"): (Role.MOBILE,),
+    ("cloud", "enrolment"): (Role.CLOUD, Role.MOBILE, Role.RC),
+    ("cloud", "connect"): (Role.MOBILE, Role.RC),
+    ("cloud", "enabled"): (Role.MOBILE, Role.RC),
     ("cloud", "names"): (Role.CLOUD,),
     ("authority", "holders"): (Role.DRONE,),
     ("authority", "owner"): (Role.DRONE,),
@@ -30,6 +31,8 @@ _FOR_ROLES: Final = {
     ("video", "enabled"): (Role.DRONE,),
     ("video", "bitrate_bps"): (Role.DRONE,),
     ("video", "rate_hz"): (Role.DRONE,),
+    ("mavlink", "ports"): (Role.DRONE, Role.RC, Role.MOBILE),
+    ("mavlink", "fly"): (Role.RC, Role.MOBILE),
 }
 
 
@@ -53,3 +56,12 @@ def contradictions(config: Config, given: Collection[Where]) -> Iterator[tuple[W
         yield ("authority", key), f"{text}, {authority.hold_after_s:g}"
     if config.flight.model and config.flight.replay is not None:
         yield ("flight", "model"), '"model" and "replay" in [flight] exclude each other: remove one'
+    yield from _mavlink_contradictions(config)
+
+
+def _mavlink_contradictions(config: Config) -> Iterator[tuple[Where, str]]:
+    if config.node.role is Role.DRONE and config.mavlink.ports:
+        if len(config.mavlink.ports) > 1:
+            yield ("mavlink", "ports"), '"ports" in [mavlink]: a drone has one autopilot, so name one port'
+        if config.flight.model or config.flight.replay is not None:
+            yield ("mavlink", "ports"), '"ports" in [mavlink] and "model" or "replay" in [flight] exclude each other'

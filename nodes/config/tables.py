@@ -5,7 +5,20 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from nodes.config.endpoint import DEFAULT_PORT, Endpoint
-from nodes.config.kinds import FilePath, HostPort, KeyId, ListOf, Names, Number, OneOf, Text, YesNo
+from nodes.config.kinds import (
+    DronePlaces,
+    FilePath,
+    HostPort,
+    KeyId,
+    ListOf,
+    MavlinkPorts,
+    Names,
+    Number,
+    OneOf,
+    Text,
+    YesNo,
+)
+from nodes.mavlink.endpoint import MavlinkEndpoint
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES, Suite
 from protocols.link.config import LinkConfig
 from specs.registry import (
@@ -57,7 +70,10 @@ class LinkTable:
     """Where a drone waits. The default serves this machine only; `0.0.0.0:14600` or `[::]:14600` serves every
     network of the machine. Port 0 lets the system choose."""
     connect: Annotated[Endpoint, HostPort(any_port=False)] = LOOPBACK
-    """Where an rc finds the drone."""
+    """Where an rc finds the drone; with several drones, where it finds the one that it is being paired with."""
+    drones: Annotated[tuple[tuple[bytes, Endpoint], ...], DronePlaces()] = ()
+    """Where an rc with several drones finds each of them, the first being the one that its mobiles see: key id and
+    address. With one drone `connect` is enough."""
     suites: Annotated[tuple[Suite, ...], _SUITES] = (DEFAULT_SUITE,)
     """Cryptographic suites that the node allows. An rc offers the first and no other; a drone accepts each of
     them. There is no fallback."""
@@ -80,13 +96,14 @@ class CloudTable:
     listen: Annotated[Endpoint, HostPort(any_port=True)] = CLOUD
     """Where a cloud serves the devices that it has enrolled."""
     enrolment: Annotated[Endpoint, HostPort(any_port=True)] = ENROLMENT
-    """Where a cloud enrols devices; where a mobile goes with its token."""
+    """Where a cloud enrols devices; where a mobile or a dock goes with its token."""
     connect: Annotated[Endpoint, HostPort(any_port=False)] = CLOUD
-    """Where a mobile finds its cloud; the host must be one of the cloud's `names`."""
+    """Where a mobile or a dock finds its cloud; the host must be one of the cloud's `names`."""
     names: Annotated[tuple[str, ...], Names(Text(253))] = ("127.0.0.1", "localhost")
     """Host names and addresses that the cloud's certificate is made for."""
-    enabled: Annotated[bool, YesNo()] = True
-    """Whether a mobile speaks with a cloud at all."""
+    enabled: Annotated[bool | None, YesNo()] = None
+    """Whether this node speaks with a cloud. Without this key a mobile does, and an rc does not; a dock is an rc that
+    does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +184,30 @@ class VideoTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MavlinkTable:
+    """Live MAVLink: an autopilot at the drone, ground stations at rc or mobile."""
+
+    ports: Annotated[tuple[MavlinkEndpoint, ...], MavlinkPorts()] = ()
+    """Where MAVLink comes from and goes to, for example `"udpin:127.0.0.1:14550"`, `"serial:/dev/ttyACM0:57600"`;
+    `--mavlink` goes first. At the drone the one autopilot; elsewhere each is for one or more ground stations."""
+    fly: Annotated[bool, YesNo()] = True
+    """Whether an rc or mobile with ground stations takes the right to fly when nobody has it. Without the right only
+    frames that ask and change nothing go up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookTable:
+    """Looking at a running node from outside."""
+
+    control: Annotated[bool, YesNo()] = True
+    """Whether `aerolink status` and `aerolink monitor` may attach, over a socket in the state folder that only its
+    owner may use."""
+    metrics: Annotated[Endpoint | None, HostPort(any_port=True)] = None
+    """Where metrics are served in OpenMetrics, over HTTP without any protection; without this key nowhere.
+    `--metrics` goes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A whole configuration file."""
 
@@ -188,6 +229,21 @@ class Config:
     """Where telemetry comes from."""
     video: VideoTable = field(default_factory=VideoTable)
     """Pictures."""
+    mavlink: MavlinkTable = field(default_factory=MavlinkTable)
+    """Live MAVLink."""
+    look: LookTable = field(default_factory=LookTable)
+    """Looking from outside."""
+
+    @property
+    def name(self) -> str:
+        """What the node is called where it tells of itself."""
+        return self.node.name or self.node.role.name.lower()
+
+    @property
+    def has_cloud(self) -> bool:
+        """Whether the node goes to a cloud."""
+        enabled = self.cloud.enabled
+        return self.node.role is Role.MOBILE if enabled is None else enabled
 
     def link_config(self) -> LinkConfig:
         """Return what the protocol is told of this configuration."""
@@ -216,5 +272,7 @@ TABLES: Final = {
     "limits": LimitsTable,
     "flight": FlightTable,
     "video": VideoTable,
+    "mavlink": MavlinkTable,
+    "look": LookTable,
 }
 """Name of each table -> its class, in the order of the reference page."""

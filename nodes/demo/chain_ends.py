@@ -34,10 +34,10 @@ from nodes.stations.rc import RcSetup, RcStation
 from nodes.stations.recorder import RecordedFlight
 from nodes.stations.telemetry import described
 from nodes.stations.vehicle import ModelVehicle, RecordedVehicle, Vehicle
-from nodes.stations.working import through
 from nodes.stores.spoolrules import SpoolLimits
 from nodes.uplink.enrolling import enrol
 from nodes.video import VideoSink
+from nodes.working.errands import through
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.pairing import LinkingCode
 from specs.airlink.authority import Right

@@ -30,10 +30,10 @@ Task = Callable[[Link], Awaitable[object]]
 class Station:
     """Base of the four."""
 
-    def __init__(self, node: Node, say: Say) -> None:
+    def __init__(self, node: Node, say: Say, name: str = "") -> None:
         self.say: Final = say
         """Told everything that happens."""
-        self.name: Final = node.role.name.lower()
+        self.name: Final = name or node.role.name.lower()
         """What the station is called in notes."""
         self._node = node
         self._times: Counter[str] = Counter()
@@ -59,7 +59,8 @@ class Station:
         """Run tasks on a link until it is down, and meter it."""
         up = link.up
         peer = fingerprint_text(link.key_id)
-        self.say(LinkIsUp(self.name, up.suite, peer, up.handshake_s * 1_000, name, carrier))
+        role = link.role.name.lower()
+        self.say(LinkIsUp(self.name, up.suite, peer, up.handshake_s * 1_000, name, carrier, role))
         self._times[name] += 1
         running: list[Task] = [*tasks, partial(self._meter, name, self._times[name])]
         if carrier == RELAY:
@@ -74,7 +75,7 @@ class Station:
             await serve_link(link, all_of_them)
         finally:
             self._say_meter(name, self._times[name], link)
-            self.say(LinkIsDown(self.name, name))
+            self.say(LinkIsDown(self.name, name, peer, link.down.reason.value if link.down else "closed"))
 
     async def _guarded(self, name: str, task: Task, link: Link) -> None:
         """Run a task; what goes wrong in it ends this link and nothing else, whoever brought it about."""
@@ -116,7 +117,17 @@ class Station:
     def _say_meter(self, name: str, times: int, link: Link) -> None:
         stats = link.stats()
         rtt_ms = None if stats.rtt_s is None else stats.rtt_s * 1_000
-        self.say(LinkMeter(self.name, name, counts_of(stats.channels), stats.link.rekeys, rtt_ms, times))
+        self.say(
+            LinkMeter(
+                self.name,
+                name,
+                counts_of(stats.channels),
+                stats.link.rekeys,
+                rtt_ms,
+                times,
+                fingerprint_text(link.key_id),
+            )
+        )
 
 
 def _first_of(errors: BaseExceptionGroup[AerolinkError]) -> BaseException:

@@ -64,8 +64,10 @@ class CloudSetup:
 class CloudStation(Station):
     """``nursery.start_soon(station.run)`` inside of the cloud's block."""
 
-    def __init__(self, cloud: Cloud, setup: CloudSetup, say: Say, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(cloud, say)
+    def __init__(
+        self, cloud: Cloud, setup: CloudSetup, say: Say, clock: Callable[[], float] = time.time, name: str = ""
+    ) -> None:
+        super().__init__(cloud, say, name)
         self.on_flight: Callable[[FlightStored], None] = lambda _: None
         """Told of every flight that was verified, unsealed and stored."""
         self.on_upload: Callable[[UploadProgressed], None] = lambda _: None

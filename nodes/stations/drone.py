@@ -21,6 +21,7 @@ from nodes.stations.notes import HandedOver, Holds, Say
 from nodes.stations.recorder import RecordedFlight, Recorder
 from protocols.airlink import AIRLINK
 from protocols.authority import Authority, AuthorityChanged, AuthorityPolicy, Reason, owner_among
+from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import MalformedError, NotPairedError
 from protocols.events import (
     Alarm,
@@ -78,8 +79,9 @@ class DroneStation(Station):
         keys: DroneSealing,
         logs: LogStore,
         say: Say,
+        name: str = "",
     ) -> None:
-        super().__init__(drone, say)
+        super().__init__(drone, say, name)
         self.authority: Final = Authority(setup.policy)
         """Who holds what."""
         self.deck: Final = FlightDeck(craft, self.authority, Failsafe(setup.failsafe), drone.raise_alarm, self)
@@ -242,9 +244,11 @@ class DroneStation(Station):
     def _tell_change(self, change: AuthorityChanged) -> None:
         before, after = (self._role_of(each) for each in (change.before, change.after))
         right = change.right.name.lower()
-        self.say(Holds(right, after))
+        before_id, after_id = ("" if each is None else fingerprint_text(each) for each in (change.before, change.after))
+        self.say(Holds(right, after, self.name, after_id))
         if change.reason is Reason.HANDED_OVER:
-            self.say(HandedOver(right, before, after, round(change.at_s - self._began_s, 3)))
+            at_s = round(change.at_s - self._began_s, 3)
+            self.say(HandedOver(right, before, after, at_s, self.name, before_id, after_id))
         else:
             self.tell(f"the {right} right goes from {before} to {after}: {change.reason.value}")
 

@@ -78,8 +78,10 @@ class CloudWay:
 class MobileStation(Station):
     """``nursery.start_soon(station.run)`` inside of the mobile's block."""
 
-    def __init__(self, mobile: Mobile, setup: MobileSetup, logs: LogStore, way: CloudWay | None, say: Say) -> None:
-        super().__init__(mobile, say)
+    def __init__(
+        self, mobile: Mobile, setup: MobileSetup, logs: LogStore, way: CloudWay | None, say: Say, name: str = ""
+    ) -> None:
+        super().__init__(mobile, say, name)
         self.desk: Final = LogDesk(logs)
         """Sealed flights on their way."""
         self.see: Callable[[object], None] = lambda _: None

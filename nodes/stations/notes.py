@@ -38,7 +38,7 @@ class Line:
     """Something has happened."""
 
     node: str
-    """``drone`` or ``rc``."""
+    """Name of the node."""
     text: str
     """For people."""
 
@@ -85,6 +85,8 @@ class LinkIsUp:
     """Which link."""
     carrier: str = ""
     """What carries it."""
+    role: str = ""
+    """Role of the other end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,10 @@ class LinkIsDown:
     """Which end."""
     link: str
     """Which link."""
+    peer: str = ""
+    """Fingerprint of the other end: a node may have several links of one name."""
+    reason: str = ""
+    """Why, for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,8 @@ class LinkMeter:
     """Smoothed round trip."""
     times: int = 1
     """The how-manieth link of this name it is: the counters begin anew with each."""
+    peer: str = ""
+    """Fingerprint of the other end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,12 @@ class HandedOver:
     """Role of the holder from then on."""
     at_s: float
     """On the drone's clock, since its start."""
+    node: str = "drone"
+    """Which drone."""
+    before_id: str = ""
+    """Fingerprint of the holder until then."""
+    after_id: str = ""
+    """Fingerprint of the holder from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +165,10 @@ class Holds:
     """``flight`` or ``payload``."""
     holder: str
     """Role of the holder; ``nobody``."""
+    node: str = "drone"
+    """Which drone."""
+    holder_id: str = ""
+    """Fingerprint of the holder; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

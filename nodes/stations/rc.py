@@ -46,8 +46,8 @@ class RcSetup:
 class RcStation(Station):
     """``nursery.start_soon(station.run)`` inside of the controller's block."""
 
-    def __init__(self, rc: RemoteController, setup: RcSetup, logs: LogStore, say: Say) -> None:
-        super().__init__(rc, say)
+    def __init__(self, rc: RemoteController, setup: RcSetup, logs: LogStore, say: Say, name: str = "") -> None:
+        super().__init__(rc, say, name)
         self.desk: Final = LogDesk(logs)
         """Sealed flights on their way."""
         self.see: Callable[[object], None] = lambda _: None

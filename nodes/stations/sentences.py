@@ -49,7 +49,7 @@ def _delivered(note: Delivered) -> str:
 
 
 def _handed_over(note: HandedOver) -> str:
-    return f"drone: the {note.right} right is handed over from {note.before} to {note.after}"
+    return f"{note.node}: the {note.right} right is handed over from {note.before} to {note.after}"
 
 
 def _progress(note: Progress) -> str:

@@ -14,7 +14,7 @@ from nodes.flight import ModelFlight, tlog_record
 from nodes.pki.folder import AuthorityFolder
 from nodes.stations.notes import Line, LinkIsUp, Note
 from nodes.stations.openings import PKI
-from nodes.stations.working import Errands, work
+from nodes.working import Errands, work
 from protocols.errors import ConfigError
 from protocols.pairing import LinkingCode
 from specs.registry import Role

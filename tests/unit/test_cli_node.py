@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import trio
 
+from nodes import working
 from nodes.cli import main
 from nodes.logs import take_down
-from nodes.stations import working
 from nodes.stations.notes import Alarmed, Line, LinkMeter, Live, Note, Progress
-from nodes.stations.working import Errands
+from nodes.working import Errands
 from protocols.enrolment import EnrolmentToken
 from protocols.pairing import LinkingCode
 from specs.registry import Role

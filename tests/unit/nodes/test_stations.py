@@ -11,12 +11,12 @@ import trio
 
 from nodes import Link, Stores
 from nodes.cloud.ports import FlightRow
-from nodes.stations import working
 from nodes.stations.cloud import CloudStation
 from nodes.stations.drone import DroneStation
 from nodes.stations.recorder import RecordedFlight
 from nodes.stations.vehicle import ModelVehicle
 from nodes.testing import MemoryNetwork
+from nodes.working import drone as drone_at_work
 from protocols.authority import owner_among
 from protocols.events import AlarmKind
 from protocols.link.peers import PeerRecord, PeerState
@@ -206,7 +206,7 @@ async def test_a_model_that_stands_for_long_gathers_nothing_and_its_flights_are_
     station = cast("DroneStation", SimpleNamespace(record=flights.append))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(vehicle.play, list[bytes]().append)
-        nursery.start_soon(working._record, vehicle, None, station)  # pyright: ignore[reportPrivateUsage]
+        nursery.start_soon(drone_at_work._record, vehicle, None, station)  # pyright: ignore[reportPrivateUsage]
         for number in range(2):
             await trio.sleep(120)
             assert len(vehicle.recorded) < 100
