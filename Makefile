@@ -1,6 +1,7 @@
 # make demo    four nodes pair, fly, and bring a sealed flight to the cloud; installs only what that needs
 # make test    the test suite with coverage
-# make check   lint, format, types, the import law
+# make check   lint, format, types, the import law, the pages
+# make docs    the pages as HTML, from build/html/docs/index.html on
 # make bench   the benchmark beside its peers (minutes); ARGS="--quick --json"
 # make lock    pin the newest versions anew (needs the index)
 .DEFAULT_GOAL := help
@@ -11,7 +12,7 @@ JOBS ?= 2
 ARGS ?=
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo test check bench lock format clean
+.PHONY: help demo test check docs bench lock format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -60,6 +61,11 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+# What Sphinx has read it does not read again, and a warning that it does not repeat would be one that nobody minds.
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -b html -c docs -d build/doctrees -j $(JOBS) -q -W --keep-going . build/html || { rm -rf build/doctrees; exit 1; }
 
 bench: $(VENV)/.bench $(VENV)/.bench-dtls/.done
 	$(BIN)/aerolink bench $(ARGS)
@@ -72,4 +78,4 @@ lock: $(VENV)/.dev
 	set -e; for name in run dev bench bench-dtls; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
 
 clean:
-	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) build docs/reference/*.rst .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
