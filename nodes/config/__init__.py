@@ -3,15 +3,14 @@
 ``load(path)`` gives a :class:`Config` or raises one ConfigError; ``check(path)`` gives all problems at once.
 """
 
-import re
-import tomllib
 from pathlib import Path
-from typing import Final
 
+from nodes.config.document import parse_document, read_file
 from nodes.config.endpoint import Endpoint, parse_endpoint
-from nodes.config.lines import key_lines
 from nodes.config.reader import Problem, Reader, one_line
+from nodes.config.rules import contradictions
 from nodes.config.tables import (
+    TABLES,
     AuthorityTable,
     Carrier,
     CloudTable,
@@ -25,6 +24,7 @@ from nodes.config.tables import (
     LookTable,
     MavlinkTable,
     NodeTable,
+    PilotTable,
     VideoTable,
 )
 from protocols.errors import ConfigError
@@ -44,6 +44,7 @@ __all__ = [
     "LookTable",
     "MavlinkTable",
     "NodeTable",
+    "PilotTable",
     "Problem",
     "VideoTable",
     "check",
@@ -52,15 +53,11 @@ __all__ = [
     "parse_endpoint",
 ]
 
-MAX_BYTES: Final = 65_536
-"""A larger file is no configuration; reading it would only take time."""
-_TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-
 
 def load(path: Path) -> Config:
     """Return the configuration in a file; ConfigError with one line that names file, line and what to do."""
     try:
-        data = _read(path)
+        data = read_file(path)
     except ConfigError as error:
         raise ConfigError(Problem(None, str(error)).located(path)) from None
     return parse(data, path)
@@ -78,50 +75,29 @@ def parse(data: bytes, path: Path) -> Config:
 def check(path: Path) -> list[Problem]:
     """Return every problem of a file, in the order of its lines; none means that it can be used."""
     try:
-        data = _read(path)
+        data = read_file(path)
     except ConfigError as error:
         return [Problem(None, str(error))]
     return _parse(data, path, look=True)[1]
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():  # a pipe without a writer would wait for ever
-            raise ConfigError("this is no regular file; name a configuration file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise ConfigError("there is no such file") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a file name"
-        raise ConfigError(f"cannot be read: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"a configuration file has at most {MAX_BYTES} bytes")
-    return data
-
-
 def _parse(data: bytes, path: Path, *, look: bool = False) -> tuple[Config | None, list[Problem]]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        return None, [Problem(line, "this is not UTF-8: save the file as UTF-8")]
-    try:
-        values = tomllib.loads(text)
-        lines = key_lines(text, values)
-    except (ValueError, RecursionError) as error:
-        return None, [_syntax_problem(error, text)]
-    reader = Reader(values, lines, path.parent)
-    config = reader.config(look=look)
-    return config, reader.problems
+    document = parse_document(data)
+    if isinstance(document, Problem):
+        return None, [document]
+    reader = Reader(document.values, document.lines, path.parent, TABLES)
+    tables = reader.tables()
+    config = None if tables is None else Config(**tables)
+    if config is not None:
+        _check_whole(config, reader, look=look)
+    return (None if reader.problems else config), reader.problems
 
 
-def _syntax_problem(error: Exception, text: str) -> Problem:
-    if isinstance(error, RecursionError):
-        return Problem(None, "this is no configuration: keys or brackets are nested too deeply")
-    message = str(error)
-    place = _TOML_PLACE.search(message)
-    if place is None:
-        return Problem(None, "this is not valid TOML: a number has too many digits")
-    line = int(place[1]) if place[1] else text.count("\n") + 1
-    return Problem(line, f"this is not valid TOML: {message[: place.start()]}")
+def _check_whole(config: Config, reader: Reader, *, look: bool) -> None:
+    """Add what the tables have to do with each other; ``look`` for the files that they name."""
+    problems = list(contradictions(config, reader.given()))
+    replay = config.flight.replay
+    if look and not problems and replay is not None and not replay.is_file():
+        problems.append((("flight", "replay"), f'"replay" in [flight]: there is no file {replay}'))
+    for where, text in problems:
+        reader.add(where, text)

@@ -4,6 +4,7 @@ import datetime as dt
 import difflib
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from nodes.config.endpoint import Endpoint, parse_endpoint
 from nodes.mavlink.endpoint import parse_mavlink_endpoint
 from protocols.errors import ConfigError
 from specs.registry import KEY_ID_BYTES
+
+_WORD: Final = re.compile(r"[a-z](?:[a-z0-9]|-(?=[a-z0-9]))*")
 
 
 class BadValueError(Exception):
@@ -105,6 +108,22 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A name that is also a folder's, and goes on command lines."""
+
+    max_chars: int = 32
+
+    @property
+    def text(self) -> str:
+        return f"a name of at most {self.max_chars} small letters, digits and hyphens that begins with a letter"
+
+    def take(self, value: object) -> object:
+        if not isinstance(value, str) or len(value) > self.max_chars or not _WORD.fullmatch(value):
+            raise BadValueError(f"must be {self.text}, not {shown(value)}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class KeyId:
     """A device, by its key."""
 
@@ -184,9 +203,9 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """A list of host names and addresses, at least one."""
+    """A list of different names, at least one."""
 
-    item: "Text"
+    item: "Text | Word"
 
     @property
     def text(self) -> str:

@@ -1,13 +1,14 @@
-"""docs/config.md, made from the dataclasses and the docstrings of their fields."""
+"""docs/config.md, made from the dataclasses and the docstrings of their fields; and how such a page is made."""
 
 import ast
 import dataclasses
 import inspect
 from pathlib import Path
+from types import ModuleType
 from typing import Final, cast
 
 from nodes.config import tables
-from nodes.config.reader import kinds_of
+from nodes.config.reader import ByName, Shape, kinds_of
 from nodes.config.tables import TABLES
 from protocols.crypto.suites import Suite
 from specs.registry import Role
@@ -31,13 +32,20 @@ This page is made from `nodes/config/tables.py` by `python -m nodes.config.page`
 
 def page() -> str:
     """Return the key reference as Markdown."""
-    docs = _field_docs()
-    return "\n".join([_HEAD, *(_section(name, cls, docs) for name, cls in TABLES.items())])
+    return "\n".join([_HEAD, *sections(TABLES, tables)])
 
 
-def _section(name: str, cls: type, docs: dict[tuple[str, str], str]) -> str:
+def sections(shape: Shape, module: ModuleType) -> list[str]:
+    """Return a section for each table; ``module`` holds the classes."""
+    docs = _field_docs(module)
+    titles = {name: f"[{name}.NAME]" if isinstance(part, ByName) else f"[{name}]" for name, part in shape.items()}
+    classes = {name: part.cls if isinstance(part, ByName) else part for name, part in shape.items()}
+    return [_section(titles[name], cls, docs) for name, cls in classes.items()]
+
+
+def _section(title: str, cls: type, docs: dict[tuple[str, str], str]) -> str:
     rows = [
-        f"## [{name}]",
+        f"## {title}",
         "",
         inspect.getdoc(cls) or "",
         "",
@@ -62,7 +70,7 @@ def _default(value: object) -> str:
         return f"`[{', '.join(map(_item, cast('tuple[object, ...]', value)))}]`"
     if isinstance(value, int | float):
         return f"`{value:.12g}`"
-    return f'`"{value}"`'
+    return f"`{_item(value)}`"
 
 
 def _item(value: object) -> str:
@@ -71,10 +79,10 @@ def _item(value: object) -> str:
     return f'"{value.name.lower()}"' if isinstance(value, Role) else f'"{value}"'
 
 
-def _field_docs() -> dict[tuple[str, str], str]:
+def _field_docs(module: ModuleType) -> dict[tuple[str, str], str]:
     """Return the string that stands below each field, by (class, field); Python itself does not keep it."""
     docs: dict[tuple[str, str], str] = {}
-    for cls in ast.parse(inspect.getsource(tables)).body:
+    for cls in ast.parse(inspect.getsource(module)).body:
         if isinstance(cls, ast.ClassDef):
             for field, text in zip(cls.body, cls.body[1:], strict=False):
                 match field, text:

@@ -1,4 +1,4 @@
-"""From the values of a TOML document to :class:`Config`, or to every problem in it at once."""
+"""From the values of a TOML document to its tables as dataclasses, or to every problem in it at once."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,6 @@ from typing import Any, cast, get_type_hints
 
 from nodes.config.kinds import BadValueError, Kind, hint, shown
 from nodes.config.lines import Where
-from nodes.config.rules import contradictions
-from nodes.config.tables import TABLES, Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,65 +36,83 @@ def kinds_of(table: type) -> dict[str, Kind]:
     return {field.name: hints[field.name].__metadata__[0] for field in dataclasses.fields(table)}
 
 
+@dataclass(frozen=True, slots=True)
+class ByName:
+    """Tables of one class, each under a name that the file chooses: ``[nodes.rc]``."""
+
+    cls: type
+    """What each of them is."""
+
+
+Shape = Mapping[str, type | ByName]
+"""Name of each table at the top -> its class."""
+
+
 class Reader:
     """Reads one document; ``problems`` holds what it found wrong, in the order of the file."""
 
-    def __init__(self, values: Mapping[str, object], lines: Mapping[Where, int], base: Path) -> None:
+    def __init__(self, values: Mapping[str, object], lines: Mapping[Where, int], base: Path, shape: Shape) -> None:
         self._values = values
         self._lines = lines
         self._base = base
+        self._shape = shape
         self._problems: list[Problem] = []
 
     @property
     def problems(self) -> list[Problem]:
         return sorted(self._problems, key=lambda problem: problem.line or 0)
 
-    def config(self, *, look: bool) -> Config | None:
-        """Return the configuration, or None if there is any problem; ``look`` for the files that it names."""
-        for name in self._values.keys() - TABLES.keys():
+    def tables(self) -> dict[str, Any] | None:
+        """Return each table by its name, tables by name as a dict; None if there is any problem."""
+        for name in self._values.keys() - self._shape.keys():
             self._unknown_at_top(name)
-        tables = {name: self._table(name, cls) for name, cls in TABLES.items()}
-        if self._problems:
-            return None
-        config = Config(**cast("dict[str, Any]", tables))
-        for where, text in contradictions(config, self._given()):
-            self._add(where, text)
-        replay = config.flight.replay
-        if look and replay is not None and not replay.is_file():
-            self._add(("flight", "replay"), f'"replay" in [flight]: there is no file {replay}')
-        return None if self._problems else config
+        found = {name: self._part(name, part) for name, part in self._shape.items()}
+        return None if self._problems else found
 
-    def _given(self) -> set[Where]:
-        tables = cast("Mapping[str, Mapping[str, object]]", self._values)
-        return {(name, key) for name, table in tables.items() for key in table}
+    def given(self) -> set[Where]:
+        """Return the path of each key that the document has below its tables."""
+        return {where for where in _paths(self._values, ()) if len(where) > 1}
 
-    def _add(self, where: Where, text: str) -> None:
+    def add(self, where: Where, text: str) -> None:
+        """Add a problem; if nothing stands at ``where``, it is that of the table around."""
+        while len(where) > 1 and where not in self._lines:
+            where = where[:-1]
         self._problems.append(Problem(self._lines.get(where), text))
 
     def _unknown_at_top(self, name: str) -> None:
         if isinstance(self._values[name], dict):
-            self._add((name,), f"unknown table [{_key(name)}]{hint(name, TABLES)}")
+            self.add((name,), f"unknown table [{_key(name)}]{hint(name, self._shape)}")
             return
-        homes = [f"[{table}]" for table, cls in TABLES.items() if name in kinds_of(cls)]
+        homes = [_title((table,)) for table, part in self._shape.items() if name in kinds_of(_class_of(part))]
         advice = f"; it belongs below {homes[0]}" if homes else ""
-        self._add((name,), f"unknown key {shown(name)} outside of any table{advice}")
+        self.add((name,), f"unknown key {shown(name)} outside of any table{advice}")
 
-    def _table(self, name: str, cls: type) -> object:
-        """Return the table; what is wrong in it becomes a problem and the default stands in."""
+    def _part(self, name: str, part: type | ByName) -> object:
+        if not isinstance(part, ByName):
+            return self._table((name,), part, self._values.get(name, {}))
         values = self._values.get(name, {})
         if not isinstance(values, dict):
-            self._add((name,), f"[{name}] must be a table, not {shown(values)}")
+            self.add((name,), f"[{name}] must hold tables, each with a name of its own, not {shown(values)}")
+            return None
+        tables = cast("dict[str, object]", values)
+        return {key: self._table((name, key), part.cls, value) for key, value in tables.items()}
+
+    def _table(self, where: tuple[str, ...], cls: type, values: object) -> object:
+        """Return the table; what is wrong in it becomes a problem and the default stands in."""
+        title = _title(where)
+        if not isinstance(values, dict):
+            self.add(where, f"{title} must be a table, not {shown(values)}")
             return None
         kinds = kinds_of(cls)
         taken: dict[str, object] = {}
         for key, value in cast("dict[str, object]", values).items():
             if key not in kinds:
-                self._add((name, key), f"unknown key {shown(key)} in [{name}]{hint(key, kinds)}")
+                self.add((*where, key), f"unknown key {shown(key)} in {title}{hint(key, kinds)}")
             else:
-                taken |= self._value(name, key, kinds[key], value)
+                taken |= self._value(where, key, kinds[key], value)
         missing = [field for field in _required(cls) if field not in values]
         for key in missing:
-            self._add((name,), f'"{key}" is missing in [{name}]: it must be {kinds[key].text}')
+            self.add(where, f'"{key}" is missing in {title}: it must be {kinds[key].text}')
         return None if self._problems else self._made(cls, taken)
 
     def _made(self, cls: type, taken: dict[str, object]) -> object:
@@ -108,13 +124,28 @@ class Reader:
         }
         return dataclasses.replace(made, **relative)
 
-    def _value(self, table: str, key: str, kind: Kind, value: object) -> dict[str, object]:
+    def _value(self, table: tuple[str, ...], key: str, kind: Kind, value: object) -> dict[str, object]:
         try:
             return {key: kind.take(value)}
         except BadValueError as error:
-            where: Where = (table, key) if error.index is None else (table, key, error.index)
-            self._add(where, f'"{key}" in [{table}] {error}')
+            where: Where = (*table, key) if error.index is None else (*table, key, error.index)
+            self.add(where, f'"{key}" in {_title(table)} {error}')
             return {}
+
+
+def _class_of(part: type | ByName) -> type:
+    return part.cls if isinstance(part, ByName) else part
+
+
+def _title(where: tuple[str, ...]) -> str:
+    return f"[{'.'.join(map(_key, where))}]"
+
+
+def _paths(values: Mapping[str, object], at: Where) -> Iterator[Where]:
+    for name, value in values.items():
+        yield (*at, name)
+        if isinstance(value, dict):
+            yield from _paths(cast("dict[str, object]", value), (*at, name))
 
 
 def _required(cls: type) -> Iterator[str]:

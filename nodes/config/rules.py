@@ -33,6 +33,8 @@ _FOR_ROLES: Final = {
     ("video", "rate_hz"): (Role.DRONE,),
     ("mavlink", "ports"): (Role.DRONE, Role.RC, Role.MOBILE),
     ("mavlink", "fly"): (Role.RC, Role.MOBILE),
+    ("pilot", "plays"): (Role.RC, Role.MOBILE),
+    ("pilot", "partner"): (Role.RC, Role.MOBILE),
 }
 
 
@@ -57,6 +59,7 @@ def contradictions(config: Config, given: Collection[Where]) -> Iterator[tuple[W
     if config.flight.model and config.flight.replay is not None:
         yield ("flight", "model"), '"model" and "replay" in [flight] exclude each other: remove one'
     yield from _mavlink_contradictions(config)
+    yield from _pilot_contradictions(config)
 
 
 def _mavlink_contradictions(config: Config) -> Iterator[tuple[Where, str]]:
@@ -65,3 +68,12 @@ def _mavlink_contradictions(config: Config) -> Iterator[tuple[Where, str]]:
             yield ("mavlink", "ports"), '"ports" in [mavlink]: a drone has one autopilot, so name one port'
         if config.flight.model or config.flight.replay is not None:
             yield ("mavlink", "ports"), '"ports" in [mavlink] and "model" or "replay" in [flight] exclude each other'
+
+
+def _pilot_contradictions(config: Config) -> Iterator[tuple[Where, str]]:
+    pilot = config.pilot
+    if (pilot.plays == "turns") != (pilot.partner is not None):
+        yield ("pilot", "partner"), '"partner" in [pilot] is for plays = "turns", which needs it'
+    if pilot.plays != "none" and config.mavlink.ports and config.mavlink.fly:
+        text = '"plays" in [pilot] and the ground stations of [mavlink] would fly both: set "fly" there to false'
+        yield ("pilot", "plays"), text

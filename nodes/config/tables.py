@@ -32,6 +32,7 @@ from specs.registry import (
 LogLevel = Literal["debug", "info", "warning", "error"]
 Carrier = Literal["udp", "tcp"]
 FailsafeAction = Literal["return", "land"]
+Plays = Literal["none", "circuit", "turns"]
 
 LOOPBACK: Final = Endpoint("127.0.0.1", DEFAULT_PORT)
 GROUND: Final = Endpoint("127.0.0.1", 14_610)
@@ -41,6 +42,8 @@ _LINK: Final = LinkConfig()
 _ROLES: Final = OneOf({role.name.lower(): role for role in Role})
 _LOG_LEVELS: Final = OneOf({level: level for level in ("debug", "info", "warning", "error")})
 _ACTIONS: Final = OneOf({action: action for action in ("return", "land")})
+PLAYS: Final = OneOf({plays: plays for plays in ("none", "circuit", "turns")})
+"""What a pilot of the program's own may do."""
 _HOLDERS: Final = ListOf(OneOf({role.name.lower(): role for role in (Role.RC, Role.MOBILE, Role.CLOUD)}))
 _CARRIERS: Final = OneOf({carrier: carrier for carrier in ("udp", "tcp")})
 _SUITES: Final = ListOf(OneOf({suite.name: suite for suite in SUITES.values()}))
@@ -196,6 +199,18 @@ class MavlinkTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PilotTable:
+    """A pilot of the program's own at an rc or mobile: for trying things out, not for real vehicles."""
+
+    plays: Annotated[Plays, PLAYS] = "none"
+    """What it does with each drone. `"circuit"` takes both rights when nobody has them, and takes off, flies the route,
+    holds and lands, again and again; `"turns"` does so, too, and hands the right to fly to its `partner` and takes it
+    back; `"none"` does nothing."""
+    partner: Annotated[bytes | None, KeyId()] = None
+    """Key id of the other pilot, who plays `"turns"` as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LookTable:
     """Looking at a running node from outside."""
 
@@ -231,6 +246,8 @@ class Config:
     """Pictures."""
     mavlink: MavlinkTable = field(default_factory=MavlinkTable)
     """Live MAVLink."""
+    pilot: PilotTable = field(default_factory=PilotTable)
+    """A pilot of the program's own."""
     look: LookTable = field(default_factory=LookTable)
     """Looking from outside."""
 
@@ -273,6 +290,7 @@ TABLES: Final = {
     "flight": FlightTable,
     "video": VideoTable,
     "mavlink": MavlinkTable,
+    "pilot": PilotTable,
     "look": LookTable,
 }
 """Name of each table -> its class, in the order of the reference page."""
