@@ -12,6 +12,7 @@ from nodes import (
     CloudStation,
     Craft,
     Drone,
+    DronePlace,
     DroneSetup,
     DroneStation,
     Endpoint,
@@ -72,7 +73,7 @@ async def work(folder: Path) -> None:
         )
         drone_at = await drone_station.listen()
         drone_id = (await rc.pair(drone.open_pairing(), drone_at)).key_id
-        rc_station = RcStation(rc, RcSetup(drone_id, drone_at, ANY), rc_kept.logs, say)
+        rc_station = RcStation(rc, RcSetup((DronePlace(drone_id, drone_at),), ANY), rc_kept.logs, say)
         rc_at = await rc_station.listen()
         rc_id = (await mobile.pair(rc.open_pairing(), rc_at, "tcp")).key_id
         mobile_station = MobileStation(mobile, MobileSetup(rc_id, rc_at, cloud=cloud_at), mobile_kept.logs, way, say)

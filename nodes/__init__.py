@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nodes.stations.hands import Hands
     from nodes.stations.mobile import MobileSetup, MobileStation
     from nodes.stations.notes import Line
+    from nodes.stations.onedrone import DronePlace
     from nodes.stations.openings import open_cloud, open_kept, open_way
     from nodes.stations.rc import RcSetup, RcStation
     from nodes.stations.recorder import RecordedFlight
@@ -58,6 +59,7 @@ __all__ = [
     "DeviceAuthority",
     "DeviceCredentials",
     "Drone",
+    "DronePlace",
     "DroneSetup",
     "DroneStation",
     "Endpoint",
@@ -111,6 +113,7 @@ _MODULES: Final = {
     "DeviceAuthority": "nodes.pki.authority",
     "DeviceCredentials": "nodes.pki.credentials",
     "Drone": "nodes.drone",
+    "DronePlace": "nodes.stations.onedrone",
     "DroneSetup": "nodes.stations.drone",
     "DroneStation": "nodes.stations.drone",
     "Endpoint": "nodes.config.endpoint",

@@ -30,7 +30,7 @@ from nodes.stations.mobile import MobileSetup, MobileStation
 from nodes.stations.notes import Carry, Delivered, Finished, Flight, Line, Parsing, Say, Shown
 from nodes.stations.openings import CloudKept, Kept, open_cloud, open_kept, open_way
 from nodes.stations.pilot import STEPS, Pilot, Step
-from nodes.stations.rc import RcSetup, RcStation
+from nodes.stations.rc import DronePlace, RcSetup, RcStation
 from nodes.stations.recorder import RecordedFlight
 from nodes.stations.telemetry import described
 from nodes.stations.vehicle import ModelVehicle, RecordedVehicle, Vehicle
@@ -189,7 +189,7 @@ class RcChainEnd(ChainEnd):
                 where = parse_endpoint(endpoint)
                 record = await rc.pair(LinkingCode.parse(code), where, self.options.carrier)
                 self.tell(f"paired with {fingerprint_text(record.key_id)}")
-                setup = RcSetup(record.key_id, where, ANY, self.options.carrier)
+                setup = RcSetup((DronePlace(record.key_id, where),), ANY, self.options.carrier)
                 station = RcStation(rc, setup, kept.logs, self.say)
                 station.see, station.fly = self._see, self._fly
                 ground = await station.listen()

@@ -10,10 +10,12 @@ import trio
 from nodes.link import Link
 from nodes.node import Node
 from nodes.stations.keep import serve_link, until_down
-from nodes.stations.notes import Line, LinkIsDown, LinkIsUp, LinkMeter, Say, counts_of, say_alarms
+from nodes.stations.notes import Line, LinkIsDown, LinkIsUp, LinkMeter, RightsTold, Say, counts_of, say_alarms
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import AerolinkError, LocalError
 from protocols.events import Alarm, AlarmKind, Sendable, SendCommand
+from specs.airlink.authority import AuthorityState
+from specs.airlink.numbers import NOBODY
 from specs.registry import ChannelId, CloseCode
 
 METER_S: Final = 0.2
@@ -37,6 +39,7 @@ class Station:
         """What the station is called in notes."""
         self._node = node
         self._times: Counter[str] = Counter()
+        self._rights: dict[bytes, tuple[bytes, bytes]] = {}
         self._told = 0
 
     def tell(self, text: str) -> None:
@@ -108,6 +111,16 @@ class Station:
         """Tell the operator of a log that a neighbour should not have sent."""
         who = f"{link.role.name.lower()} {link.key_id.hex()}"
         self._node.raise_alarm(Alarm(AlarmKind.LOG_REFUSED, f"from the {who}: {why}"))
+
+    def tell_rights(self, drone_id: bytes, message: object) -> None:
+        """Say who has the rights to a drone when that is what it tells, and has changed."""
+        if not isinstance(message, AuthorityState):
+            return
+        holders = message.flight_holder, message.payload_holder
+        if self._rights.get(drone_id) != holders:
+            self._rights[drone_id] = holders
+            flight, payload = ("" if holder == NOBODY else fingerprint_text(holder) for holder in holders)
+            self.say(RightsTold(self.name, fingerprint_text(drone_id), flight, payload))
 
     async def _meter(self, name: str, times: int, link: Link) -> None:
         while True:

@@ -31,6 +31,8 @@ class Hands:
         """Requests sent."""
         self.answers = 0
         """Requests answered."""
+        self.on_seen: Callable[[object], None] = lambda _: None
+        """Given everything that this drone tells, after these hands have seen it."""
         self.own: Final = own
         """Our key id on this link."""
         self.link: Final = link
@@ -47,6 +49,12 @@ class Hands:
             self._state = message
             self._told_s = trio.current_time()
             self._news.set()
+        self.on_seen(message)
+
+    @property
+    def drone_id(self) -> bytes:
+        """Key id of the drone."""
+        return self.link.key_id
 
     async def beat(self) -> None:
         """Send heartbeats, for ever; a link that goes down goes on without them."""

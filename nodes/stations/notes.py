@@ -172,6 +172,20 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
+class RightsTold:
+    """Who has the rights to a drone, as a remote controller or a mobile has heard it from the drone itself."""
+
+    node: str
+    """Who has heard it."""
+    drone: str
+    """Fingerprint of the drone."""
+    flight_id: str
+    """Fingerprint of who may fly; empty for nobody."""
+    payload_id: str
+    """Fingerprint of who has the payload; empty for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """What a node shows its user, a few times a second."""
 
@@ -302,6 +316,7 @@ Note = (
     | Progress
     | HandedOver
     | Holds
+    | RightsTold
     | Shown
     | Live
     | Carry

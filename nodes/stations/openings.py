@@ -16,7 +16,7 @@ from nodes.cloud.sqliterecords import SqliteRecords
 from nodes.pki.authority import DeviceAuthority
 from nodes.pki.credentials import DeviceCredentials
 from nodes.ports import LogStore
-from nodes.stations.mobile import CloudWay
+from nodes.stations.cloudway import CloudWay
 from nodes.stores.logspool import LogSpool
 from nodes.stores.spoolrules import SpoolLimits
 from nodes.stores.statedir import StateDir

@@ -1,11 +1,16 @@
 """How good a link is, as the message that says so (specs/6-groundlink.md)."""
 
+from typing import Final
+
+import trio
+
 from nodes.link import Link
 from protocols.link.stats import LinkStats
 from specs.groundlink import LinkQuality
 from specs.registry import LinkType
 
-_MOST: int = 2**32 - 1
+_MOST: Final = 2**32 - 1
+_SHORTEST_S: Final = 0.001
 
 
 def quality_of(link: Link, link_type: LinkType, before: LinkStats, seconds: float) -> LinkQuality:
@@ -26,3 +31,20 @@ def quality_of(link: Link, link_type: LinkType, before: LinkStats, seconds: floa
 
 def _rate(count: int, seconds: float, *, up: bool) -> int:
     return min(round(count / seconds), _MOST) if up else 0
+
+
+class Rating:
+    """How good a link is, each time since it was asked last."""
+
+    def __init__(self, link: Link, link_type: LinkType) -> None:
+        self._link = link
+        self._link_type = link_type
+        self._before = link.stats()
+        self._asked_s = trio.current_time()
+
+    def quality(self) -> LinkQuality:
+        """Return the quality since the last time, or since the beginning."""
+        now_s = trio.current_time()
+        before, asked_s = self._before, self._asked_s
+        self._before, self._asked_s = self._link.stats(), now_s
+        return quality_of(self._link, self._link_type, before, max(now_s - asked_s, _SHORTEST_S))

@@ -1,8 +1,10 @@
-"""The remote controller at work: it flies, and passes on between drone and mobile what is theirs."""
+"""The remote controller at work: it flies, and passes on between its drones and mobiles what is theirs.
+
+With a way to a cloud of its own it is a dock: what its drones tell and record goes to the cloud from here.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import trio
@@ -13,115 +15,113 @@ from nodes.link import Link
 from nodes.ports import CarrierName, LogStore
 from nodes.remote import RemoteController
 from nodes.stations.base import Station, answer_to
+from nodes.stations.cloudway import CloudDesk, CloudWay
 from nodes.stations.hands import Fly, Hands
-from nodes.stations.keep import Keeper
 from nodes.stations.logs import LogDesk, ask_over
 from nodes.stations.notes import Say
-from nodes.stations.passing import Passing
-from nodes.stations.quality import quality_of
-from protocols.airlink import AIRLINK
-from protocols.events import BulkStatus, CommandReceived, StateReceived, StreamReceived
+from nodes.stations.onedrone import DronePlace, OneDrone
+from protocols.errors import UsageError
+from protocols.events import BulkStatus, CommandReceived
 from protocols.groundlink import GROUNDLINK
 from specs.airlink.command import Answer, Result
-from specs.groundlink import LinkQuality
-from specs.registry import LinkType
+
+__all__ = ["QUALITY_S", "DronePlace", "RcSetup", "RcStation"]
 
 QUALITY_S: Final = 1.0
+"""How often mobiles are told of each drone's link."""
 
 
 @dataclass(frozen=True, slots=True)
 class RcSetup:
     """How a remote controller is set up."""
 
-    drone_id: bytes
-    """Key id of its drone."""
-    drone: Endpoint
-    """Where the drone is."""
-    listen: Endpoint
-    """Where mobiles find it."""
+    drones: tuple[DronePlace, ...]
+    """Its drones; mobiles are shown what the first of them shows (GL-3)."""
+    listen: Endpoint | None = None
+    """Where mobiles find it; None: it has none."""
     carrier: CarrierName = "udp"
-    """What carries the link to the drone."""
+    """What carries the links to the drones."""
+    cloud: Endpoint | None = None
+    """Where its cloud is, if it is a dock; None: it has none."""
+    cloud_name: str | None = None
+    """The name in the cloud's certificate, where it is not the host of ``cloud``."""
 
 
 class RcStation(Station):
     """``nursery.start_soon(station.run)`` inside of the controller's block."""
 
-    def __init__(self, rc: RemoteController, setup: RcSetup, logs: LogStore, say: Say, name: str = "") -> None:
+    def __init__(
+        self,
+        rc: RemoteController,
+        setup: RcSetup,
+        logs: LogStore,
+        say: Say,
+        name: str = "",
+        way: CloudWay | None = None,
+    ) -> None:
+        """``way``: what a dock keeps for its cloud."""
+        if not setup.drones:
+            raise UsageError("a remote controller needs a drone: name one in its setup")
         super().__init__(rc, say, name)
+        self.setup: Final = setup
+        """How it is set up."""
         self.desk: Final = LogDesk(logs)
         """Sealed flights on their way."""
+        self.cloud: Final = CloudDesk(self, rc, self.desk)
+        """What is for the cloud."""
         self.see: Callable[[object], None] = lambda _: None
-        """Given everything that the drone shows."""
+        """Given everything that any drone shows."""
         self.fly: Fly = Hands.beat
-        """What the pilot does on each link to the drone, heartbeats included."""
-        self.hands: Hands | None = None
-        """The link to the drone, while there is one."""
+        """What the pilot does on each link to each drone, heartbeats included."""
         self._rc = rc
-        self._setup = setup
-        self._passing = Passing(AIRLINK, self._look)
+        self._way = way
+        self._drones = [OneDrone(self, rc, place) for place in setup.drones]
+        self._passing = self._drones[0].passing
+
+    @property
+    def hands(self) -> Hands | None:
+        """The link to the first drone, while there is one."""
+        return self._drones[0].hands
+
+    def all_hands(self) -> list[Hands]:
+        """Return the hands on each drone that has a link now, in the order of the setup."""
+        return [drone.hands for drone in self._drones if drone.hands is not None]
 
     @property
     def malformed(self) -> int:
-        """Messages of the drone that said nothing."""
-        return self._passing.malformed
+        """Messages of the drones that said nothing."""
+        return sum(drone.passing.malformed for drone in self._drones)
 
     async def run(self) -> None:
         """Work for ever; mobiles must find the port open already (:meth:`listen`)."""
-        setup = self._setup
-        connect = partial(self._rc.connect, setup.drone_id, setup.drone, setup.carrier)
-        async with trio.open_nursery() as nursery:
+        setup = self.setup
+        async with self.cloud.open(self._way, setup.cloud, setup.cloud_name), trio.open_nursery() as nursery:
             nursery.start_soon(self.watch)
-            nursery.start_soon(Keeper(connect, self._serve_drone, self.tell, "drone-rc").run)
+            nursery.start_soon(self._tell_quality)
+            for drone in self._drones:
+                nursery.start_soon(drone.run)
             async for link in self._rc.each_link():
                 nursery.start_soon(self._serve_mobile, link)
 
     async def listen(self) -> Endpoint:
-        """Open the port for mobiles."""
-        return await self._rc.listen(self._setup.listen, "tcp")
-
-    # --- drone ----------------------------------------------------------------------------------
-
-    async def _serve_drone(self, link: Link) -> None:
-        hands = self.hands = Hands(link, AIRLINK, self._rc.key_id(), self.tell)
-        try:
-            await self.serve(
-                link, "drone-rc", self._setup.carrier, self._take_from_drone, hands.used_by(self.fly), self._rate
-            )
-        finally:
-            self.hands = None
-            self._passing.forget()
-
-    def _look(self, message: object) -> None:
-        if self.hands is not None:
-            self.hands.see(message)
-        self.see(message)
-
-    async def _take_from_drone(self, link: Link) -> None:
-        async with trio.open_nursery() as nursery:
-            async for event in link:
-                if isinstance(event, StateReceived | StreamReceived):
-                    self._passing.take_untrusted(event)
-                elif isinstance(event, CommandReceived):
-                    answer = await self.desk.answer_untrusted(event.channel, event.data, AIRLINK)
-                    answer_to(link, event.id, event.channel, AIRLINK.encode(answer))
-                elif isinstance(event, IncomingObject):
-                    nursery.start_soon(self.desk.take, event, self.tell, partial(self.refuse_log, link))
-
-    async def _rate(self, link: Link) -> None:
-        """Show mobiles how good the link to the drone is, and that it is gone when it is."""
-        before = link.stats()
-        try:
-            while True:
-                await trio.sleep(QUALITY_S)
-                self._show_quality(quality_of(link, LinkType.AIRLINK, before, QUALITY_S))
-                before = link.stats()
-        finally:
-            self._show_quality(quality_of(link, LinkType.AIRLINK, before, QUALITY_S))
-
-    def _show_quality(self, quality: LinkQuality) -> None:
-        self._passing.show(GROUNDLINK.row(quality).id, GROUNDLINK.encode(quality))
+        """Open the port for mobiles; UsageError if it has none."""
+        if self.setup.listen is None:
+            raise UsageError("this remote controller has no mobiles: its setup has no address for them")
+        return await self._rc.listen(self.setup.listen, "tcp")
 
     # --- mobiles --------------------------------------------------------------------------------
+
+    async def _tell_quality(self) -> None:
+        """Tell of one drone after the other: of two messages of one number that wait, the newer takes the place."""
+        while True:
+            for drone in self._drones:
+                await trio.sleep(QUALITY_S / len(self._drones))
+                self.show_quality(drone)
+
+    def show_quality(self, drone: OneDrone) -> None:
+        """Tell mobiles how good the link to a drone is, or that it is gone."""
+        quality = drone.quality()
+        self._passing.show(GROUNDLINK.row(quality).id, GROUNDLINK.encode(quality))
 
     async def _serve_mobile(self, link: Link) -> None:
         self._passing.attach(link)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from nodes.stations.notes import Alarmed, Delivered, HandedOver, Line, LinkIsUp, Note, Parsing, Progress
+from nodes.stations.notes import Alarmed, Delivered, HandedOver, Line, LinkIsUp, Note, Parsing, Progress, RightsTold
 
 CARRIERS: Final = {"udp": "UDP", "tcp": "TCP", "https": "HTTPS", "relay": "relays"}
 """Carrier -> what people call it."""
@@ -52,6 +52,17 @@ def _handed_over(note: HandedOver) -> str:
     return f"{note.node}: the {note.right} right is handed over from {note.before} to {note.after}"
 
 
+def _rights_told(note: RightsTold) -> str:
+    flight, payload = (_short(holder) if holder else "nobody" for holder in (note.flight_id, note.payload_id))
+    rest = "" if payload == flight else f", and {payload} has the payload"
+    return f"{note.node}: the drone {_short(note.drone)} says that {flight} may fly{rest}"
+
+
+def _short(fingerprint: str) -> str:
+    """Enough of a fingerprint for `aerolink keys` to find it."""
+    return fingerprint[:9]
+
+
 def _progress(note: Progress) -> str:
     return f"{note.node}: log {note.what} uploaded to {percent(note.done_bytes, note.total_bytes)} %"
 
@@ -62,6 +73,7 @@ _SENTENCES: Final[dict[type[Any], Callable[[Any], str]]] = {
     Parsing: lambda note: f"drone: reads the log, {percent(note.done_bytes, note.total_bytes)} %",
     Progress: _progress,
     HandedOver: _handed_over,
+    RightsTold: _rights_told,
     Delivered: _delivered,
     Alarmed: lambda note: f"ALARM at the {note.node}: {note.text}",
 }

@@ -8,7 +8,8 @@ import trio
 
 from nodes.config import Config
 from nodes.mobile import Mobile
-from nodes.stations.mobile import CloudWay, MobileSetup, MobileStation
+from nodes.stations.cloudway import CloudWay
+from nodes.stations.mobile import MobileSetup, MobileStation
 from nodes.stations.notes import Line, Say
 from nodes.stations.openings import open_kept, open_way
 from nodes.stores.spoolrules import SpoolLimits

@@ -6,7 +6,7 @@ from nodes.config import Config
 from nodes.remote import RemoteController
 from nodes.stations.notes import Line, Say
 from nodes.stations.openings import open_kept
-from nodes.stations.rc import RcSetup, RcStation
+from nodes.stations.rc import DronePlace, RcSetup, RcStation
 from nodes.stores.spoolrules import SpoolLimits
 from nodes.working.errands import Errands, only, show_codes
 from protocols.crypto.fingerprint import fingerprint_text
@@ -25,7 +25,7 @@ async def work_rc(config: Config, errands: Errands, say: Say) -> None:
             record = await rc.pair(errands.code, config.link.connect, config.link.carrier)
             say(Line(config.name, f"paired with drone {fingerprint_text(record.key_id)}"))
         drone = await only(kept.state.peers, Role.DRONE)
-        setup = RcSetup(drone.key_id, config.link.connect, config.ground.listen, config.link.carrier)
+        setup = RcSetup((DronePlace(drone.key_id, config.link.connect),), config.ground.listen, config.link.carrier)
         station = RcStation(rc, setup, kept.logs, say, config.name)
         where = await station.listen()
         station.tell(f"listens for mobiles on {where}")

@@ -13,7 +13,7 @@ from nodes.stations.craft import Craft
 from nodes.stations.drone import DroneSetup, DroneStation
 from nodes.stations.mobile import MobileSetup, MobileStation
 from nodes.stations.notes import Line, Note
-from nodes.stations.rc import RcSetup, RcStation
+from nodes.stations.rc import DronePlace, RcSetup, RcStation
 from nodes.stations.vehicle import ParkedVehicle, Vehicle
 from nodes.stores.sealingmemory import MemoryDroneSealing
 from nodes.stores.spoolmemory import memory_log_store
@@ -85,7 +85,7 @@ async def stations(
             DroneStation(
                 drone, DroneSetup(AIR, films=False), craft, of_drone.peers, MemoryDroneSealing(), logs, notes.append
             ),
-            RcStation(rc, RcSetup(drone_id, AIR, GROUND), log_store(), notes.append),
+            RcStation(rc, RcSetup((DronePlace(drone_id, AIR),), GROUND), log_store(), notes.append),
             MobileStation(mobile, MobileSetup(rc_id, GROUND, drone_id), log_store(), None, notes.append),
             drone_id,
             rc_id,

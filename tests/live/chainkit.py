@@ -27,11 +27,12 @@ from nodes.pki.authority import DeviceAuthority
 from nodes.pki.credentials import DeviceCredentials
 from nodes.ports import LogState, LogStore
 from nodes.stations.cloud import CloudSetup, CloudStation
+from nodes.stations.cloudway import CloudWay
 from nodes.stations.drone import DroneSetup, DroneStation
 from nodes.stations.hands import Hands
-from nodes.stations.mobile import CloudWay, MobileSetup
+from nodes.stations.mobile import MobileSetup
 from nodes.stations.notes import Line, Note
-from nodes.stations.rc import RcSetup, RcStation
+from nodes.stations.rc import DronePlace, RcSetup, RcStation
 from nodes.stations.recorder import RecordedFlight
 from nodes.stores.sealingmemory import MemoryCloudSealing, MemoryDroneSealing
 from nodes.stores.spoolmemory import memory_log_store
@@ -186,7 +187,7 @@ class Chain:
         number, tell = branch.number, self.notes.append
         where = Endpoint(f"rc{number}", 2)
         rc_logs, mobile_logs = (logs[number] or new_logs() for logs in (self.cast.rc_logs, self.cast.mobile_logs))
-        branch.rc_station = RcStation(branch.rc, RcSetup(self.drone_id, AIR, where), rc_logs, tell)
+        branch.rc_station = RcStation(branch.rc, RcSetup((DronePlace(self.drone_id, AIR),), where), rc_logs, tell)
         branch.rc_station.see = branch.rc_saw.append
         way = CloudWay(cast("DeviceCredentials", Credentials(branch.device)), MemoryOutbox())
         branch.wire = partial(Wire, self.cloud, branch.device)

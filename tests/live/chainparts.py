@@ -8,7 +8,6 @@ from typing import Any, Final, NoReturn, Self, cast
 
 import trio
 
-from nodes import Endpoint
 from nodes.cloud.node import Cloud
 from nodes.https import Body, ClientResponse, HttpError, HttpsClient, Request, StatusError
 from nodes.stations.camera import CameraStand
@@ -157,11 +156,5 @@ class WiredMobileStation(MobileStation):
     def __init__(self, wire: Callable[[], Wire], *parts: Any) -> None:
         super().__init__(*parts)
         self.ends: list[UploadEnd] = []
-        self._wire = wire
-
-    def _connect_cloud(self, endpoint: Endpoint, context: ssl.SSLContext, name: str | None) -> HttpsClient:  # noqa: ARG002
-        return cast("HttpsClient", self._wire())
-
-    def _on_upload(self, end: UploadEnd) -> None:
-        self.ends.append(end)
-        super()._on_upload(end)
+        self.cloud.connect = lambda _endpoint, _context, _name: cast("HttpsClient", wire())
+        self.cloud.on_upload = self.ends.append
