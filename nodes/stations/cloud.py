@@ -27,8 +27,9 @@ from nodes.config.endpoint import Endpoint
 from nodes.link import Link
 from nodes.stations.base import RELAY, Station, answer_to
 from nodes.stations.keep import Keeper
-from nodes.stations.notes import Live, Say
+from nodes.stations.notes import FlightKept, Live, Say
 from nodes.wakeup import Wakeup
+from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import AerolinkError, MalformedError, ProtocolViolationError
 from protocols.events import Alarm, AlarmKind, CommandReceived
 from protocols.link.peers import PeerState
@@ -192,6 +193,7 @@ class CloudStation(Station):
         elif isinstance(event, FlightStored):
             flight = event.flight
             self.tell(f"flight {flight.flight.hex()[:8]}: verified, unsealed, stored, {flight.messages:,} messages")
+            self.say(FlightKept(self.name, fingerprint_text(flight.drone), flight.flight.hex()[:8], flight.messages))
             self._stored.set()
             self._stored = trio.Event()
             self.on_flight(event)

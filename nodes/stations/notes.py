@@ -186,6 +186,34 @@ class RightsTold:
 
 
 @dataclass(frozen=True, slots=True)
+class DroneSeen:
+    """Telemetry of a drone has come to its remote controller or mobile; said at most twice a second."""
+
+    node: str
+    """Who has seen it."""
+    drone: str
+    """Fingerprint of the drone."""
+    phase: str
+    """What the drone is doing."""
+    height_m: float
+    """Above the place of take-off."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlightKept:
+    """A cloud has verified, unsealed and stored a flight."""
+
+    node: str
+    """Which cloud."""
+    drone: str
+    """Fingerprint of the drone."""
+    flight: str
+    """The drone's name for it."""
+    messages: int
+    """Frames."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """What a node shows its user, a few times a second."""
 
@@ -317,6 +345,8 @@ Note = (
     | HandedOver
     | Holds
     | RightsTold
+    | DroneSeen
+    | FlightKept
     | Shown
     | Live
     | Carry

@@ -12,6 +12,7 @@ from nodes.stations.cloudway import CloudWay
 from nodes.stations.mobile import MobileSetup, MobileStation
 from nodes.stations.notes import Line, Say
 from nodes.stations.openings import open_kept, open_way
+from nodes.stations.scripts import fly_by
 from nodes.stores.spoolrules import SpoolLimits
 from nodes.uplink.enrolling import enrol
 from nodes.working.errands import Errands, one_or_none, only, through
@@ -43,6 +44,7 @@ async def work_mobile(config: Config, errands: Errands, say: Say) -> None:
         cloud = config.cloud.connect if config.has_cloud else None
         setup = MobileSetup(rc.key_id, config.ground.connect, drone_id, cloud)
         station = MobileStation(mobile, setup, kept.logs, way, say, config.name)
+        station.fly = fly_by(config.pilot, config.name, say)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(station.run)
             if errands.code is not None and errands.asks is Role.DRONE:

@@ -7,6 +7,7 @@ from nodes.remote import RemoteController
 from nodes.stations.notes import Line, Say
 from nodes.stations.openings import open_kept
 from nodes.stations.rc import DronePlace, RcSetup, RcStation
+from nodes.stations.scripts import fly_by
 from nodes.stores.spoolrules import SpoolLimits
 from nodes.working.errands import Errands, only, show_codes
 from protocols.crypto.fingerprint import fingerprint_text
@@ -27,6 +28,7 @@ async def work_rc(config: Config, errands: Errands, say: Say) -> None:
         drone = await only(kept.state.peers, Role.DRONE)
         setup = RcSetup((DronePlace(drone.key_id, config.link.connect),), config.ground.listen, config.link.carrier)
         station = RcStation(rc, setup, kept.logs, say, config.name)
+        station.fly = fly_by(config.pilot, config.name, say)
         where = await station.listen()
         station.tell(f"listens for mobiles on {where}")
         show_codes(errands, rc.open_pairing, Role.RC, rc.key_id())
