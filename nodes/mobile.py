@@ -17,4 +17,4 @@ class Mobile(RemoteInitiating):
 
     async def _begin(self) -> None:
         await super()._begin()
-        self.relays.forwarder = RelayForwarder(self.relays)
+        self.relays.forwarder = RelayForwarder(self.relays, self.role)

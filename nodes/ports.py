@@ -136,8 +136,8 @@ class RelayHop(Protocol):
         ...
 
     @property
-    def role(self) -> Role:
-        """What it is."""
+    def role(self) -> Role | None:
+        """What it is, as its link has proven it; None: it proves none, and nothing is forwarded from it or to it."""
         ...
 
     @property

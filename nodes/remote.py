@@ -16,4 +16,4 @@ class RemoteController(Relaying, Initiating, Responding):
 
     async def _begin(self) -> None:
         await super()._begin()
-        self.relays.forwarder = RelayForwarder(self.relays)
+        self.relays.forwarder = RelayForwarder(self.relays, self.role)

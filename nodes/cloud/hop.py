@@ -1,4 +1,4 @@
-"""The way between the cloud and a mobile as a relay sees it: port RelayHop over the cloudlink (CL-40 to CL-42)."""
+"""The way between the cloud and a device as a relay sees it: port RelayHop over the cloudlink (CL-40 to CL-42)."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -24,9 +24,9 @@ class CloudHop:
         self._is_up = True
 
     @property
-    def role(self) -> Role:
-        """Devices of the cloud are mobiles."""
-        return Role.MOBILE
+    def role(self) -> Role | None:
+        """None: a certificate says which device it is, and not whether that is a mobile or a dock."""
+        return None
 
     @property
     def is_up(self) -> bool:

@@ -7,7 +7,7 @@
 
     carrier = station.responder(LinkType.REMOTE_MOBILE)   # the drone: for a Listener of that link type
     carrier, address = await station.towards(rc_id, drone_id, LinkType.REMOTE_MOBILE)   # the mobile: for a Client
-    station.forwarder = RelayForwarder(station)           # who lies between
+    station.forwarder = RelayForwarder(station, Role.RC)  # who lies between
 """
 
 from nodes.relay.carriers import RelayInitiator, RelayResponder

@@ -16,11 +16,15 @@ from specs.registry import LinkType, RelayRefusal, Role
 if TYPE_CHECKING:
     from nodes.relay.station import RelayStation
 
-WAYS: Final[Mapping[tuple[Role, Role], frozenset[LinkType]]] = {
-    (Role.MOBILE, Role.DRONE): frozenset((LinkType.REMOTE_MOBILE, LinkType.REMOTE_CLOUD)),
-    (Role.CLOUD, Role.RC): frozenset((LinkType.REMOTE_CLOUD,)),
+Ways = Mapping[tuple[Role, Role], frozenset[LinkType]]
+WAYS: Final[Mapping[Role, Ways]] = {
+    Role.RC: {
+        (Role.MOBILE, Role.DRONE): frozenset((LinkType.REMOTE_MOBILE, LinkType.REMOTE_CLOUD)),
+        (Role.CLOUD, Role.DRONE): frozenset((LinkType.REMOTE_CLOUD,)),
+    },
+    Role.MOBILE: {(Role.CLOUD, Role.RC): frozenset((LinkType.REMOTE_CLOUD,))},
 }
-"""What is forwarded from a neighbour of one role to one of another (RL-21); all else is refused."""
+"""What a relay of one role forwards from a neighbour of one role to one of another (RL-21); all else is refused."""
 
 Route = Callable[[RelayHop, RelayOpen], bytes | None]
 """From an opener and what it wants to the key id of the neighbour that is next; None: there is none."""
@@ -29,10 +33,15 @@ Route = Callable[[RelayHop, RelayOpen], bytes | None]
 class RelayForwarder:
     """Takes flows from neighbours of a station to others of it."""
 
-    def __init__(self, station: "RelayStation", *, route: Route | None = None) -> None:
-        """``route``: by default to the destination, if that is a neighbour, or to the newest one that may relay."""
+    def __init__(self, station: "RelayStation", role: Role, *, route: Route | None = None) -> None:
+        """``role`` is the relay's own.
+
+        ``route``: by default to the destination, if that is a neighbour, or to the newest one that may relay.
+        """
         self.station: Final = station
         """Where the neighbours are."""
+        self.ways: Final = WAYS.get(role, {})
+        """What is forwarded here."""
         limits = station.limits
         self.rates: Final = SourceLimiter(limits.datagrams_per_s, limits.burst)
         """Datagrams of each neighbour, both ways."""
@@ -40,13 +49,13 @@ class RelayForwarder:
 
     def passage(self, hop: RelayHop, wanted: RelayOpen) -> "Passage | RelayRefusal":
         """Return what takes a flow of ``hop`` further, or why nothing does."""
-        if not any(wanted.link_type in types for (role, _), types in WAYS.items() if role is hop.role):
+        if not any(wanted.link_type in types for (role, _), types in self.ways.items() if role is hop.role):
             return RelayRefusal.NOT_ALLOWED
         key_id = self._route(hop, wanted)
         after = None if key_id is None else self.station.neighbour(key_id)
         if after is None:
             return RelayRefusal.NO_WAY
-        if wanted.link_type not in WAYS.get((hop.role, after.role), ()) or after.key_id == hop.key_id:
+        if not self._may(hop, after, wanted.link_type) or after.key_id == hop.key_id:
             return RelayRefusal.NOT_ALLOWED
         return Passage(self, after.key_id)
 
@@ -56,9 +65,14 @@ class RelayForwarder:
         relays = [
             each.key_id
             for each in self.station.neighbours()
-            if each.role is not Role.DRONE and wanted.link_type in WAYS.get((hop.role, each.role), ())
+            if each.role is not Role.DRONE and self._may(hop, each, wanted.link_type)
         ]
         return relays[-1] if relays else None
+
+    def _may(self, hop: RelayHop, after: RelayHop, link_type: LinkType) -> bool:
+        if hop.role is None or after.role is None:
+            return False
+        return link_type in self.ways.get((hop.role, after.role), ())
 
 
 class Passage:

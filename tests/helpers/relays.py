@@ -34,10 +34,10 @@ FrameTap = Callable[[bytes], Iterable[bytes]]
 class Hop:
     """One end of a line, or of an outer link (port ``RelayHop``)."""
 
-    def __init__(self, key_id: bytes, role: Role, carry: Callable[["Hop", RelayMessage], None]) -> None:
+    def __init__(self, key_id: bytes, role: Role | None, carry: Callable[["Hop", RelayMessage], None]) -> None:
         self.key_id: Final = key_id
         """The neighbour."""
-        self.role: Final = role
+        self.role: Final[Role | None] = role
         self.is_up = True
         self.on_message: Callable[[RelayMessage], None] | None = None
         self.sent: list[RelayMessage] = []
@@ -239,7 +239,7 @@ class RelayWorld(World):
         self._restarts += 1
         place = self.places[role]
         place.station = self._station(place.key_id, f"{role.name} {self._restarts}")
-        place.station.forwarder = RelayForwarder(place.station)
+        place.station.forwarder = RelayForwarder(place.station, role)
         for outer in self.outers:
             if place in outer.places:
                 outer.join()
@@ -304,7 +304,7 @@ class Remote:
         self.world = RelayWorld(self.drone, self.rc, self.mobile, self.cloud)
         for each in (Role.RC, Role.MOBILE):
             station = self.world.places[each].station
-            station.forwarder = RelayForwarder(station)
+            station.forwarder = RelayForwarder(station, each)
         self.air = self.world.join(Role.RC, Role.DRONE)
         self.ground = self.world.join(Role.MOBILE, Role.RC, reliable=True)
         self.http = self.world.join(Role.CLOUD, Role.MOBILE, reliable=True)

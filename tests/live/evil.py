@@ -112,7 +112,7 @@ class EvilHop:
         return self._inner.key_id
 
     @property
-    def role(self) -> Role:
+    def role(self) -> Role | None:
         return self._inner.role
 
     @property
@@ -142,9 +142,9 @@ class EvilHop:
 class EvilStation(RelayStation):
     """Puts an :class:`Evil` behind every hop."""
 
-    def __init__(self, own: frozenset[bytes], evil: Evil) -> None:
+    def __init__(self, own: frozenset[bytes], role: Role, evil: Evil) -> None:
         super().__init__(own)
-        self.forwarder = RelayForwarder(self)
+        self.forwarder = RelayForwarder(self, role)
         self._evil = evil
 
     def attach(self, hop: RelayHop) -> None:
@@ -174,7 +174,7 @@ class HostileRc(RemoteController, Impostor):
     async def _begin(self) -> None:
         await super()._begin()
         self.evil = Evil()
-        self._relays = EvilStation(self._relays.own, self.evil)
+        self._relays = EvilStation(self._relays.own, self.role, self.evil)
 
 
 class HostileMobile(Mobile, Impostor):
@@ -185,7 +185,7 @@ class HostileMobile(Mobile, Impostor):
     async def _begin(self) -> None:
         await super()._begin()
         self.evil = Evil()
-        self._relays = EvilStation(self._relays.own, self.evil)
+        self._relays = EvilStation(self._relays.own, self.role, self.evil)
 
 
 def evil_of(branch: Branch) -> Evil:

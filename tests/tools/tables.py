@@ -224,10 +224,11 @@ def relay_kinds() -> str:
 def relay_ways() -> str:
     """What a relay forwards from whom to whom."""
     rows = (
-        (f"`{before.name}`", f"`{after.name}`", ", ".join(f"`{each.name}`" for each in sorted(types)))
-        for (before, after), types in WAYS.items()
+        (f"`{role.name}`", f"`{before.name}`", f"`{after.name}`", ", ".join(f"`{each.name}`" for each in sorted(types)))
+        for role, ways in WAYS.items()
+        for (before, after), types in ways.items()
     )
-    return _table(("the opener's neighbour is", "the next is", "link types"), rows)
+    return _table(("the relay is", "the opener is", "the next is", "link types"), rows)
 
 
 def channel_table(link_type: LinkType) -> str:

@@ -51,7 +51,7 @@ class Row:
             self.place(role) for role in (Role.CLOUD, Role.MOBILE, Role.RC, Role.DRONE)
         )
         for each in (self.mobile, self.rc):
-            each.station.forwarder = RelayForwarder(each.station)
+            each.station.forwarder = RelayForwarder(each.station, each.role)
         self.http, self.ground, self.air = (
             Line(self.cloud, self.mobile),
             Line(self.mobile, self.rc),
@@ -247,7 +247,7 @@ def test_rl_5_a_relay_that_restarts_costs_what_was_on_its_way() -> None:
     before = converse(row, carrier)
     row.time.now += 10.0
     row.rc.station = row.place(Role.RC).station
-    row.rc.station.forwarder = RelayForwarder(row.rc.station)
+    row.rc.station.forwarder = RelayForwarder(row.rc.station, Role.RC)
     row.air.join()
     row.ground.join()
     row.settle()
@@ -383,26 +383,67 @@ def test_a_next_neighbour_that_is_revoked_refuses_its_flows() -> None:
 # --- ways and limits ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("before", Role)
 @pytest.mark.parametrize("after", Role)
 @pytest.mark.parametrize("link_type", LinkType)
-def test_rl_21_only_what_the_table_has(before: Role, after: Role, link_type: LinkType) -> None:
+def test_rl_21_only_what_the_table_has(role: Role, before: Role, after: Role, link_type: LinkType) -> None:
     row = Row()
-    first, relay, last = row.place(before, 1), row.place(Role.RC, 2), row.place(after, 3)
-    relay.station.forwarder = RelayForwarder(relay.station)
+    first, relay, last = row.place(before, 1), row.place(role, 2), row.place(after, 3)
+    relay.station.forwarder = RelayForwarder(relay.station, role)
     lines = Line(first, relay), Line(relay, last)
     lines[0].hops[0].send(RelayOpen(1, last.key_id, link_type))
     settle(*lines)
-    allowed = link_type in WAYS.get((before, after), ())
+    allowed = link_type in WAYS.get(role, {}).get((before, after), ())
     assert bool(lines[1].hops[0].sent) is allowed
     assert len(lines[0].hops[1].said(RelayRefused)) == 1  # the last takes nothing, if it was asked at all
 
 
 def test_rl_21_the_ways_lead_from_mobile_and_cloud_to_the_drone() -> None:
     assert dict(WAYS) == {
-        (Role.MOBILE, Role.DRONE): {MOBILE_LINK, CLOUD_LINK},
-        (Role.CLOUD, Role.RC): {CLOUD_LINK},
+        Role.RC: {(Role.MOBILE, Role.DRONE): {MOBILE_LINK, CLOUD_LINK}, (Role.CLOUD, Role.DRONE): {CLOUD_LINK}},
+        Role.MOBILE: {(Role.CLOUD, Role.RC): {CLOUD_LINK}},
     }
+
+
+def test_rl_21_a_dock_joins_its_cloud_to_each_of_its_drones() -> None:
+    """The destination alone says which: nothing of one flow comes to the other drone."""
+    row = Row()
+    http, other = Line(row.cloud, row.rc), row.place(Role.DRONE, 1)
+    air = Line(row.rc, other)
+    answers = {row.drone.key_id: row.answers_cloud, other.key_id: other.station.responder(CLOUD_LINK)}
+    for drone, responder in answers.items():
+        flow = row.cloud.station.open(row.rc.key_id, drone, CLOUD_LINK)
+        carrier = RelayInitiator(flow)
+        flow.ask(at_once=True)
+        settle(http, row.air, air)
+        carrier.send_now((one(drone, carrier.address),))
+        settle(http, row.air, air)
+        assert [data for data, _ in taken(responder)] == [drone]
+    assert all(taken(responder) == [] for responder in answers.values())
+
+
+@pytest.mark.parametrize("link_type", [LinkType.AIRLINK, LinkType.GROUNDLINK, MOBILE_LINK])
+def test_rl_21_a_cloud_gets_nothing_of_a_dock_but_links_of_its_own_kind(link_type: LinkType) -> None:
+    row = Row()
+    http = Line(row.cloud, row.rc)
+    http.hops[0].send(RelayOpen(1, row.drone.key_id, link_type))
+    http.hops[0].send(RelayOpen(2, row.mobile.key_id, CLOUD_LINK))
+    settle(http, row.air, row.ground)
+    assert http.hops[1].said(RelayRefused) == [RelayRefused(each, RelayRefusal.NOT_ALLOWED) for each in (1, 2)]
+
+
+def test_rl_21_who_proves_no_role_passes_nothing_and_gets_nothing() -> None:
+    """A cloud knows its devices by certificates, which have no roles (CL-42)."""
+    row = Row()
+    line = Line(row.cloud, row.rc)
+    nobody = Hop(key(Role.MOBILE, 7), None, lambda _hop, _message: None)
+    row.rc.station.attach(nobody)
+    nobody.take(RelayOpen(1, row.drone.key_id, MOBILE_LINK))
+    line.hops[0].send(RelayOpen(2, nobody.key_id, CLOUD_LINK))
+    settle(line, row.air)
+    assert nobody.said(RelayRefused) == [RelayRefused(1, RelayRefusal.NOT_ALLOWED)]
+    assert line.hops[1].said(RelayRefused) == [RelayRefused(2, RelayRefusal.NOT_ALLOWED)]
 
 
 def test_rl_20_two_peers_are_kept_apart() -> None:
@@ -450,7 +491,7 @@ def test_rl_20_route_may_be_the_users() -> None:
         asked.append((hop.key_id, wanted.destination))
         return row.rc.key_id if wanted.destination == row.drone.key_id else None
 
-    row.mobile.station.forwarder = RelayForwarder(row.mobile.station, route=route)
+    row.mobile.station.forwarder = RelayForwarder(row.mobile.station, Role.MOBILE, route=route)
     converse(row, row.open(row.cloud, CLOUD_LINK), row.answers_cloud)
     row.http.hops[0].send(RelayOpen(1, NOBODY, CLOUD_LINK))
     row.settle()

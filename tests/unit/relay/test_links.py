@@ -201,7 +201,7 @@ def test_both_remote_links_at_once_share_the_way() -> None:
     cloud.world = scene.world
     cloud.there = scene.world.add(cloud.there, carrier)
     other = cloud.connect()
-    assert cloud_station.neighbours()[0].role is Role.MOBILE
+    assert [hop.role for hop in cloud_station.neighbours()] == [Role.MOBILE]
     for word in range(10):
         scene.say(here, b"mobile %d" % word)
         scene.say(other, b"cloud %d" % word)
