@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 ARGS ?=
+# Without its cache of compiled modules every process that a test starts compiles the project anew, and pytest its tests.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
 .PHONY: help demo test check docs bench lock format clean
