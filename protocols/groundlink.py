@@ -8,7 +8,7 @@ from specs.airlink.command import Answer, LogOffer
 from specs.airlink.control import Heartbeat
 from specs.airlink.stream import MavlinkFrame, MediaFrame
 from specs.airlink.telemetry import Battery, Camera, FlightState, Gnss, Home, Settings
-from specs.groundlink import MESSAGES, LinkQuality
+from specs.groundlink import MESSAGES, LinkQuality, ShownDrone
 
 Message = (
     Heartbeat
@@ -22,6 +22,7 @@ Message = (
     | Settings
     | AuthorityState
     | LinkQuality
+    | ShownDrone
     | MediaFrame
     | MavlinkFrame
 )

@@ -13,7 +13,7 @@ from specs import airlink
 from specs.airlink.numbers import KEY_ID, Direction, MessageId, numbered
 from specs.airlink.table import MessageType
 from specs.registry import LinkType
-from specs.strict import Format, exact_bool, exact_enum, ranged, u8, u16, u32
+from specs.strict import Format, exact_bool, exact_enum, ranged, reserved, u8, u16, u32
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,19 @@ LINK_QUALITY: Final = Format(
     ),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class ShownDrone:
+    """Whose telemetry, pictures and MAVLink frames the remote controller passes on."""
+
+    peer: bytes
+    """Key id of that drone."""
+
+
+SHOWN_DRONE: Final = Format(
+    "shown drone", ShownDrone, Struct(numbered(MessageId.SHOWN_DRONE), reserved(2), "peer" / KEY_ID)
+)
+
 _DOWN: Final = Direction.DOWN
 _BOTH: Final = Direction.UP | Direction.DOWN
 _RELAYED: Final = (
@@ -77,11 +90,12 @@ def _row(number: MessageId, direction: Direction) -> MessageType:
 _ROWS: Final = (
     *(_row(*each) for each in _RELAYED),
     MessageType(MessageId.LINK_QUALITY, LINK_QUALITY, _BOTH),
+    MessageType(MessageId.SHOWN_DRONE, SHOWN_DRONE, _DOWN),
     *(_row(*each) for each in _STREAMS),
 )
 
 MESSAGES: Final[dict[int, MessageType]] = {row.id: row for row in _ROWS}
 """Every message, by its number."""
 
-FORMATS: Final[tuple[Format[Any], ...]] = (LINK_QUALITY,)
+FORMATS: Final[tuple[Format[Any], ...]] = (LINK_QUALITY, SHOWN_DRONE)
 """The formats that are not the airlink's, in the order of the page."""

@@ -17,21 +17,21 @@ from nodes.ports import LogStore
 from nodes.stations.base import RELAY, Station, answer_to
 from nodes.stations.cloudway import CloudDesk, CloudWay
 from nodes.stations.hands import Fly, Hands
-from nodes.stations.intake import Intake
+from nodes.stations.intake import Intake, Shown
 from nodes.stations.keep import Keeper
 from nodes.stations.logs import LogDesk
 from nodes.stations.notes import Say
-from nodes.stations.passing import Passing
+from nodes.stations.passing import Passing, is_item
 from nodes.uplink.uplink import Uplink
 from nodes.wakeup import Wakeup
 from protocols.airlink import AIRLINK
 from protocols.errors import MalformedError
-from protocols.events import CommandReceived, StateReceived, StreamReceived
+from protocols.events import CommandReceived
 from protocols.groundlink import GROUNDLINK
 from protocols.remotelink import REMOTE_MOBILE
 from specs.airlink.command import Answer, Result
 from specs.airlink.numbers import Direction
-from specs.groundlink import LinkQuality
+from specs.groundlink import LinkQuality, ShownDrone
 from specs.registry import LinkType
 
 
@@ -61,7 +61,7 @@ class MobileStation(Station):
         self.desk: Final = LogDesk(logs)
         """Sealed flights on their way."""
         self.see: Callable[[object], None] = lambda _: None
-        """Given everything that drone and remote controller show."""
+        """Given everything that the drone shows, itself or through the remote controller, and how good links are."""
         self.fly: Fly = Hands.beat
         """What the user does on each link to the drone, heartbeats included."""
         self.hands: Hands | None = None
@@ -75,6 +75,8 @@ class MobileStation(Station):
         self._way = way
         self._passing = Passing(GROUNDLINK, self._look)
         self._intake = Intake(GROUNDLINK, self, self.desk, self._take_untrusted, self.cloud.log_added)
+        self._shown: bytes | None = None
+        self._shown_news = trio.Event()
         self._drone_there = False
         self._way_to_drone = Wakeup()
         self._kept: trio.CancelScope | None = None
@@ -106,20 +108,36 @@ class MobileStation(Station):
             await self.serve(link, "rc-mobile", "tcp", self._intake.run)
         finally:
             self._passing.forget()
-            self._drone_there = False
+            self._shown, self._drone_there = None, False
 
-    def _take_untrusted(self, event: StateReceived | StreamReceived) -> None:
+    def _take_untrusted(self, event: Shown) -> None:
         data = self._passing.take_untrusted(event)
         is_drones = int.from_bytes(event.data[:2], "big") in AIRLINK.rows  # CL-12
         if data is not None and is_drones:
-            self.cloud.telemetry(data, self.drone_id or b"")
+            self.cloud.telemetry(data, self._shown if self._shown == self.drone_id and self._shown else b"")  # GL-4
 
     def _look(self, message: object) -> None:
-        if isinstance(message, LinkQuality) and message.link is LinkType.AIRLINK:
-            if message.up and not self._drone_there:
-                self._way_to_drone.set()
-            self._drone_there = message.up
+        if isinstance(message, ShownDrone):
+            self._shown = message.peer
+            self._shown_news.set()
+            self._shown_news = trio.Event()
+        elif isinstance(message, LinkQuality):
+            self._look_for_way(message)
+        elif self.drone_id not in {None, self._shown}:  # of another drone (GL-4)
+            return
         self.see(message)
+
+    def _look_for_way(self, quality: LinkQuality) -> None:
+        if quality.link is LinkType.AIRLINK and quality.peer == self.drone_id:
+            if quality.up and not self._drone_there:
+                self._way_to_drone.set()
+            self._drone_there = quality.up
+
+    async def shown_drone(self) -> bytes:
+        """Wait until the remote controller says which drone it shows, and return its key id: a hint, no proof."""
+        while self._shown is None:
+            await self._shown_news.wait()
+        return self._shown
 
     # --- drone ----------------------------------------------------------------------------------
 
@@ -151,10 +169,10 @@ class MobileStation(Station):
         async for event in link:
             if isinstance(event, CommandReceived):
                 answer_to(link, event.id, event.channel, REMOTE_MOBILE.encode(Answer(Result.UNSUPPORTED)))
-            elif isinstance(event, StateReceived | StreamReceived):
+            elif isinstance(event, Shown):
                 self._see_drone_untrusted(event)
 
-    def _see_drone_untrusted(self, event: StateReceived | StreamReceived) -> None:
+    def _see_drone_untrusted(self, event: Shown) -> None:
         try:
             message = REMOTE_MOBILE.decode_untrusted(event.channel, event.data, Direction.DOWN)
         except MalformedError:
@@ -162,4 +180,6 @@ class MobileStation(Station):
         if self.hands is not None:
             self.hands.see(message)
             self.tell_rights(self.hands.drone_id, message)
+            if self._shown != self.hands.drone_id and is_item(event):  # nobody else brings it
+                self.cloud.telemetry(event.data, self.hands.drone_id)
         self.see(message)

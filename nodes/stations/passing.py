@@ -4,7 +4,7 @@ It is looked into before, so that nobody passes on what is no message; then the 
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from nodes.link import Link
 from nodes.stations.base import send_or_drop
@@ -61,12 +61,13 @@ class Passing:
             for link in self._links:
                 send_or_drop(link, SendStream(event.channel, event.data))
             return None
-        if int.from_bytes(event.data[:2], "big") != event.key:  # AL-5
+        if not is_item(event):
             self.malformed += 1
             return None
         self.show(event.key, event.data)
         return event.data
 
 
-SHOWN: Final = (StateReceived, StreamReceived)
-"""Events that are passed on."""
+def is_item(event: StateReceived | StreamReceived) -> bool:
+    """Whether it is telemetry under its own number (AL-5)."""
+    return isinstance(event, StateReceived) and int.from_bytes(event.data[:2], "big") == event.key

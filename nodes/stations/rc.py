@@ -14,16 +14,17 @@ from nodes.incoming import IncomingObject
 from nodes.link import Link
 from nodes.ports import CarrierName, LogStore
 from nodes.remote import RemoteController
-from nodes.stations.base import Station, answer_to
+from nodes.stations.base import Station, answer_to, send_or_drop
 from nodes.stations.cloudway import CloudDesk, CloudWay
 from nodes.stations.hands import Fly, Hands
 from nodes.stations.logs import LogDesk, ask_over
 from nodes.stations.notes import Say
 from nodes.stations.onedrone import DronePlace, OneDrone
 from protocols.errors import UsageError
-from protocols.events import BulkStatus, CommandReceived
+from protocols.events import BulkStatus, CommandReceived, SendState
 from protocols.groundlink import GROUNDLINK
 from specs.airlink.command import Answer, Result
+from specs.groundlink import ShownDrone
 
 __all__ = ["QUALITY_S", "DronePlace", "RcSetup", "RcStation"]
 
@@ -124,6 +125,9 @@ class RcStation(Station):
         self._passing.show(GROUNDLINK.row(quality).id, GROUNDLINK.encode(quality))
 
     async def _serve_mobile(self, link: Link) -> None:
+        shown = ShownDrone(self.setup.drones[0].key_id)
+        row = GROUNDLINK.row(shown)
+        send_or_drop(link, SendState(row.channel, row.id, GROUNDLINK.encode(shown)))  # before anything else (GL-3)
         self._passing.attach(link)
         try:
             await self.serve(link, "rc-mobile", "tcp", self._take_from_mobile, self._hand_over)

@@ -86,6 +86,7 @@ def test_bytes_that_others_must_make_too() -> None:
     quality = groundlink.LinkQuality(LinkType.AIRLINK, True, bytes(range(16)), 2_000, 7, 65_536, 1)
     wire = "0308 01 01 000102030405060708090a0b0c0d0e0f 000007d0 0007 00010000 00000001"
     assert GROUNDLINK.encode(quality).hex() == wire.replace(" ", "")
+    assert GROUNDLINK.encode(groundlink.ShownDrone(bytes(range(16)))).hex() == "03090000" + bytes(range(16)).hex()
     known: dict[str, Any] = {
         "0207 0003 616263": SealingKeys(b"abc"),
         "0281 0001 61 0002 6263": VerifyingKeys(b"a", b"bc"),

@@ -9,7 +9,8 @@ from tests.tools.make_vectors.base import Json, secret
 _GROUND, _MOBILE, _CLOUD = "groundlink", "remote mobile", "remote cloud"
 _UP, _DOWN, _BOTH = "up", "down", "both"
 _OWN: Final = {
-    "LinkQuality": (0x0308, _GROUND, _BOTH), "SealingKeys": (0x0207, _CLOUD, _UP), "LogReceipt": (0x0208, _CLOUD, _UP),
+    "LinkQuality": (0x0308, _GROUND, _BOTH), "ShownDrone": (0x0309, _GROUND, _DOWN),
+    "SealingKeys": (0x0207, _CLOUD, _UP), "LogReceipt": (0x0208, _CLOUD, _UP),
     "RevokePeer": (0x0209, _CLOUD, _UP), "VerifyingKeys": (0x0281, _CLOUD, _DOWN),
 }  # fmt: skip
 _OF_THE_AIRLINK: Final = {
@@ -42,6 +43,7 @@ def _own() -> list[Json]:
              received_bytes_s=2**32 - 1, sent_bytes_s=7)
         for link, up, rtt, lost in ((1, 1, 2_000, 0), (2, 0, 0, 1_000), (3, 1, 2**32 - 1, 7), (4, 0, 1, 1))
     ]  # fmt: skip
+    rows.append(_row("ShownDrone", "a drone", bytes(2) + peer, peer=peer))
     key, longest = secret("hpke", 33), bytes(4_096)
     rows += [_row("SealingKeys", f"{len(each)} bytes", _sized(each), hpke_public=each) for each in (key, longest)]
     rows.append(
