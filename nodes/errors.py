@@ -10,6 +10,8 @@ from protocols.errors import AerolinkError, LocalError, UsageError
 class LinkClosedError(UsageError):
     """The link is down; ``Link.down`` says why."""
 
+    advice = "Make the link anew, a node does so by itself; `link.down` and the log say why it ended."
+
 
 _CONSEQUENCES = (LinkClosedError,)
 """What usually follows from another error."""
@@ -17,6 +19,8 @@ _CONSEQUENCES = (LinkClosedError,)
 
 class ChildLostError(LocalError):
     """A process that we started ended before its time."""
+
+    advice = "Look at the lines above it: they are the last of the process that ended. If it was killed, start again."
 
 
 class BugError(Exception):

@@ -152,9 +152,13 @@ ROUTE_OF: Final[Mapping[RouteId, Route]] = {route.id: route for route in ROUTES}
 class NoSuchPathError(PolicyError):
     """Nothing is at this path."""
 
+    advice = "Look at the address, and compare versions: the client asks for what this cloud does not have."
+
 
 class WrongMethodError(PolicyError):
     """Something is at this path, for another method."""
+
+    advice = "Compare versions: the client asks in a way that this cloud does not know."
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ Read = Callable[[int, int], bytes]
 class PinRefusedError(PolicyError):
     """A peer may not replace the key that is pinned."""
 
+    advice = "Decide which cloud the drone belongs to: docs/operate.md, Flight logs, says how it changes."
+
 
 # --- keys ---------------------------------------------------------------------------------------
 

@@ -26,9 +26,16 @@ _PIECE_BYTES: Final = 16 * SEALED_CHUNK_BYTES
 class UnknownSealingKeyError(PolicyError):
     """A log was signed by, or sealed to, a key that this node does not know."""
 
+    advice = (
+        "Pair the cloud with that drone, so that it learns its keys: the log waits. A log for another cloud "
+        "can be opened there only."
+    )
+
 
 class ChangedLogError(AuthenticationError):
     """A log is not the one that was verified."""
+
+    advice = "Fetch the log from the drone again, and find out who had the file meanwhile."
 
 
 # --- phase one: verifying -----------------------------------------------------------------------

@@ -28,6 +28,8 @@ Check = Callable[[], Awaitable[bool]]
 class NeverGivenError(PolicyError):
     """A number that no message of this device has had (CL-33)."""
 
+    advice = "If the cloud was restored from a backup, nothing: the device begins anew. Else compare versions."
+
 
 @dataclass(slots=True)
 class _Line:

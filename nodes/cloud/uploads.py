@@ -26,9 +26,13 @@ _HASH_TRIES = 3
 class NoSuchUploadError(PolicyError):
     """The device has no such upload."""
 
+    advice = "Nothing: the device begins the upload again."
+
 
 class UploadConflictError(PolicyError):
     """The upload does not stand where the request supposes."""
+
+    advice = "Nothing: the device asks where the upload stands, and goes on there."
 
     def __init__(self, state: UploadState) -> None:
         super().__init__("the upload stands elsewhere")
@@ -39,13 +43,19 @@ class UploadConflictError(PolicyError):
 class ChunkHashError(PolicyError):
     """The bytes of a chunk are not those of its hash."""
 
+    advice = "Nothing: the piece is sent again. If it stays so, memory or disk of the device is failing."
+
 
 class UploadTooLargeError(PolicyError):
     """The cloud takes no upload of this size."""
 
+    advice = "Record shorter flights: the cloud takes 256 MiB for a log."
+
 
 class TooManyUploadsError(PolicyError):
     """The device has too many open uploads."""
+
+    advice = "Nothing: the device finishes those that it has begun first."
 
 
 class Uploads:

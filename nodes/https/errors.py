@@ -17,6 +17,8 @@ class HttpError(Exception):
 class StatusError(PeerError):
     """The server answered with a status that is of no use here; ``status`` is its number."""
 
+    advice = "Look whether the address is that of an Aerolink cloud, without a proxy before it, and compare versions."
+
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
@@ -25,3 +27,8 @@ class StatusError(PeerError):
 
 class TlsError(AuthenticationError):
     """TLS has failed: a certificate is missing, wrong, expired or revoked, at one of the two ends."""
+
+    advice = (
+        "The line says which end refused what: enrol the device again, set its clock, or compare addresses; "
+        "never go on with a cloud that is not yours."
+    )

@@ -20,9 +20,13 @@ _MOVES: Final = {
 class StoreFullError(StorageError):
     """A store has no room for a log, and nothing to give up for it."""
 
+    advice = "Raise `[logs] quota_mib`, make room, or bring the next node into reach, so that logs leave."
+
 
 class DamagedLogError(PeerError):
     """A log that came is not the one that was announced."""
+
+    advice = "Nothing: it is fetched again from whoever has it. If it stays so, the disk there is failing."
 
 
 @dataclass(frozen=True, slots=True)

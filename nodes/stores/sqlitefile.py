@@ -23,6 +23,11 @@ _JOURNAL_BYTES: Final = 4_194_304
 class StorageFullError(StorageError):
     """There is no room on the disk, or in a quota; nothing has changed."""
 
+    advice = (
+        "Make room on the disk that the line names. At a cloud each device has a quota, 16 GiB unless its program "
+        "says otherwise. What was refused is offered again."
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:

@@ -9,21 +9,38 @@ from protocols.errors import AerolinkError, PeerError, PolicyError
 class CloudBusyError(PeerError):
     """The cloud cannot take this now; nothing has changed there (CL-9). The same again later."""
 
+    advice = "Nothing: it is tried again with growing waits. If it stays so, look at the cloud's log."
+
 
 class CloudFullError(CloudBusyError):
     """There is no room at the cloud, or this device's quota is used up (507). The same again later."""
+
+    advice = (
+        "Make room at the cloud: a device has 16 GiB there unless its program says otherwise. What waits here stays."
+    )
 
 
 class CloudGoneError(PolicyError):
     """What was asked for is not there, or is not ours: this device is refused, or an upload was removed (404)."""
 
+    advice = (
+        "If the device was revoked, enrol it anew with an empty `pki` folder; else nothing, an upload is begun again."
+    )
+
 
 class CloudRefusedError(PolicyError):
     """The cloud will not take these bytes, now or later (400, 413)."""
 
+    advice = "Compare the versions of device and cloud; what is too large stays here."
+
 
 class CloudDeniedError(PolicyError):
     """The cloud does not let this device do it (403), or does not know how (405)."""
+
+    advice = (
+        "Compare the versions of device and cloud, and look whether the device is enrolled there (`aerolink "
+        "cloud devices`)."
+    )
 
 
 _ERRORS: Final = {

@@ -27,6 +27,8 @@ _ECDSA: Final = ec.ECDSA(SHA256())
 class BadSignatureError(AuthenticationError):
     """A signature does not verify."""
 
+    advice = "Do not use what was signed. A sealed log: fetch it from the drone again, and find out who carried it."
+
 
 class EcdsaP256Key:
     """A signing key: private 32-byte scalar, public 65-byte point."""

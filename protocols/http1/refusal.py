@@ -54,6 +54,11 @@ class Why(Enum):
 class RefusedError(MalformedError):
     """A message breaks a rule of specs/http-front.md; nothing of it, and nothing behind it, may be used."""
 
+    advice = (
+        "From the internet: nothing, it is the noise of scanners. From your own device: look for a proxy in "
+        "between, and compare versions."
+    )
+
     def __init__(self, message: str, why: Why = Why.DISAGREEMENT) -> None:
         super().__init__(message)
         self.why = why
