@@ -86,6 +86,7 @@ class DownlinkChanged:
 CloudEvent = (
     DeviceSeen | TelemetryReceived | AlarmReported | UploadProgressed | FlightStored | LogHeld | DownlinkChanged
 )
+"""Everything that a cloud tells."""
 OnEvent = Callable[[CloudEvent], None]
 
 

@@ -356,7 +356,9 @@ Note = (
     | Finished
     | Failed
 )
+"""Everything that a station says."""
 Say = Callable[[Note], None]
+"""Told what happens: it does not wait, nor raise."""
 
 _KINDS: Final[dict[str, type[Note]]] = {kind.__name__: kind for kind in get_args(Note)}
 

@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = {
+    "embed_asyncio": "closed cleanly",
+    "embed_sync": "closed cleanly",
     "authority": "the vehicle flies home",
     "four_nodes": "the cloud has the flight",
     "two_machines": "the drone received: take off",
