@@ -21,6 +21,7 @@ INSIDE: Final = {
     "nodes.errors.BugError",
     "nodes.https.errors.HttpError",
     "nodes.https.outgoing.PeerGoneError",
+    "nodes.looking.client.NotRunningError",
     "nodes.looking.control.RequestError",
     "nodes.ports.Interrupted",
 }
