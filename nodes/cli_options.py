@@ -14,15 +14,9 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 def show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     """Print the version of the installed distribution."""
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version
+        from nodes.packages import home, release
 
-        from nodes.packages import home
-
-        try:
-            number = version("aerolink")
-        except PackageNotFoundError:
-            number = "unknown (not installed)"
-        click.echo(f"aerolink {number} from {home()}")
+        click.echo(f"aerolink {release()} from {home()}")
         context.exit()
 
 

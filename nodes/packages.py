@@ -1,5 +1,6 @@
 """Where our three top-level packages were loaded from (ADR 1: their names are generic, and may collide)."""
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -25,3 +26,11 @@ def place_of(name: str) -> Path:
     spec = find_spec(name)
     origin = spec.origin if spec else None
     return Path(origin).resolve().parent.parent if origin else Path()
+
+
+def release() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return version("aerolink")
+    except PackageNotFoundError:
+        return "unknown (not installed)"

@@ -1,15 +1,85 @@
 """Looking at a running node: what it has told, over a local control socket and as metrics (docs/operate.md)."""
 
+import logging
+import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import trio
 
 from nodes.config import Config
-from nodes.stations.notes import Say
+from nodes.looking.book import StatusBook
+from nodes.looking.control import Control
+from nodes.looking.place import ControlPlace
+from nodes.packages import release
+from nodes.stations.notes import Line, Note, Say
+from nodes.stores.statedir import StateDir
+from protocols.crypto.dh import DH_FUNCTIONS
+from protocols.crypto.fingerprint import fingerprint_text, key_id_of
+from protocols.errors import LocalError
 
 __all__ = ["open_look"]
 
+_log: Final = logging.getLogger(__name__)
+
 
 @asynccontextmanager
-async def open_look(config: Config, say: Say) -> AsyncGenerator[Say]:  # noqa: ARG001  # see the configuration
-    """Open what others look through; the station says everything to what this yields."""
-    yield say
+async def open_look(config: Config, say: Say) -> AsyncGenerator[Say]:
+    """Open what others look through; the station says everything to what this yields.
+
+    ConfigError when metrics cannot be served where they should be. Without its control socket a node works.
+    """
+    book = StatusBook()
+    book.enter(
+        config.name, config.node.role.name.lower(), os.getpid(), await _own_ids(config.node.state_dir), release()
+    )
+    control = Control(lambda: book.status(config.name))
+
+    def looking(note: Note) -> None:
+        say(note)
+        try:
+            book.take(note)
+            control.tell(note)
+        except Exception:  # noqa: BLE001  # the border: who looks never ends what flies
+            _log.exception("a note could not be shown")
+
+    with ExitStack() as stack:
+        place = _open_place(config, stack, looking)
+        async with trio.open_nursery() as nursery:
+            if place is not None:
+                nursery.start_soon(control.run, place.socket)
+            error = None
+            try:
+                yield looking
+            except Exception as raised:  # noqa: BLE001  # as it is, and not in a group of the nursery's
+                error = raised
+            nursery.cancel_scope.cancel()
+        if error is not None:
+            raise error
+
+
+def _open_place(config: Config, stack: ExitStack, say: Say) -> ControlPlace | None:
+    """Open the control socket, if it is wanted and can be; a folder that is not there the station tells of."""
+    if not config.look.control or not config.node.state_dir.is_dir():
+        return None
+    try:
+        return stack.enter_context(ControlPlace(config.node.state_dir))
+    except LocalError as error:
+        say(Line(config.name, f"nobody can look: {error}"))
+        return None
+
+
+async def _own_ids(folder: Path) -> tuple[str, ...]:
+    """Return our own fingerprints; none when the folder cannot be used, which the station tells of."""
+
+    def read() -> tuple[str, ...]:
+        with StateDir.open(folder, read_only=True) as state:
+            keys = [state.key_files.load(dh) for dh in DH_FUNCTIONS if state.key_files.exists(dh)]
+        return tuple(fingerprint_text(key_id_of(key.dh, key.public)) for key in keys)
+
+    try:
+        return await trio.to_thread.run_sync(read)
+    except LocalError:
+        return ()

@@ -12,7 +12,18 @@ from typing import Final
 from nodes.config.reader import one_line
 from nodes.looking.links import LinkRow
 from nodes.looking.status import NOBODY, AlarmStatus, LinkStatus, NodeStatus, RightStatus
-from nodes.stations.notes import Alarmed, Holds, LinkIsDown, LinkIsUp, LinkMeter, Live, Note, Shown
+from nodes.stations.notes import (
+    Alarmed,
+    DroneSeen,
+    Holds,
+    LinkIsDown,
+    LinkIsUp,
+    LinkMeter,
+    Live,
+    Note,
+    RightsTold,
+    Shown,
+)
 from nodes.stations.sentences import Quarters, sentence
 
 __all__ = ["NOBODY", "AlarmStatus", "LinkStatus", "NodeStatus", "RightStatus", "StatusBook"]
@@ -42,11 +53,11 @@ class StatusBook:
         self._clock = clock
         self._pages: dict[str, _Page] = {}
 
-    def enter(self, name: str, role: str, pid: int = 0, ids: tuple[str, ...] = ()) -> None:
+    def enter(self, name: str, role: str, pid: int = 0, ids: tuple[str, ...] = (), version: str = "") -> None:
         """Say what is known of a node beforehand; it begins now. Entered again, it has begun again."""
         page = self._page(name)
         if page is not None:
-            page.role, page.pid, page.ids = role, pid, ids
+            page.role, page.pid, page.ids, page.version = role, pid, ids, version
             page.began_s, page.running, page.why = self._clock(), True, ""
 
     def ended(self, name: str, why: str) -> None:
@@ -87,6 +98,7 @@ class _Page:
         self.name: Final = name
         self.role = name if name in _ROLES else ""
         self.pid = 0
+        self.version = ""
         self.ids: tuple[str, ...] = ()
         self.began_s = now_s
         self.running = True
@@ -97,6 +109,7 @@ class _Page:
         self._latest: deque[str] = deque(maxlen=LATEST)
         self._quarters = Quarters()
         self._vehicle = ""
+        self._drones: dict[str, str] = {}
         self._live = 0
 
     def take(self, note: Note, now_s: float) -> None:
@@ -110,6 +123,11 @@ class _Page:
                 self._row(note.link, note.peer, now_s).take_meter(note)
             case Holds():
                 self._hold("", note.right, note.holder, note.holder_id)
+            case RightsTold():
+                self._hold(note.drone, "flight", "", note.flight_id)
+                self._hold(note.drone, "payload", "", note.payload_id)
+            case DroneSeen() if note.drone in self._drones or len(self._drones) < MAX_LINKS:
+                self._drones[note.drone] = _clipped(f"{note.phase.replace('_', ' ')}, {note.height_m:.1f} m high")
             case Alarmed():
                 self._take_alarm(note)
             case Shown() if note.vehicle:
@@ -139,9 +157,11 @@ class _Page:
             tuple(AlarmStatus(kind, count, tuple(texts)) for kind, (count, texts) in self._alarms.items()),
             tuple(self._latest),
             self._vehicle,
+            dict(self._drones),
             self._live,
             running=self.running,
             why=self.why,
+            version=self.version,
         )
 
     # --- rows -----------------------------------------------------------------------------------

@@ -90,13 +90,15 @@ class NodeStatus:
     """The latest events, the oldest first."""
     vehicle: str = ""
     """What telemetry says, in one line."""
+    drones: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Fingerprint of each drone that it sees -> what that does, in a few words."""
     live: int = 0
     """Telemetry that came to a cloud while it was made."""
     running: bool = True
     """Whether it is there."""
     why: str = ""
     """Why it is not there."""
-    version: str = field(default="")
+    version: str = ""
     """Of the software."""
 
     @property

@@ -4,12 +4,23 @@ from typing import Any
 
 import pytest
 
-from nodes.looking.book import ALARM_TEXTS, LATEST, MAX_KINDS, MAX_LINKS, MAX_NODES, MAX_TEXT, NOBODY, StatusBook
+from nodes.looking.book import (
+    ALARM_TEXTS,
+    LATEST,
+    MAX_KINDS,
+    MAX_LINKS,
+    MAX_NODES,
+    MAX_RIGHTS,
+    MAX_TEXT,
+    NOBODY,
+    StatusBook,
+)
 from nodes.looking.status import LinkStatus
 from nodes.stations.notes import (
     CLASSES,
     Alarmed,
     Counts,
+    DroneSeen,
     Holds,
     Line,
     LinkIsDown,
@@ -17,6 +28,7 @@ from nodes.stations.notes import (
     LinkMeter,
     Live,
     Progress,
+    RightsTold,
     Shown,
 )
 
@@ -140,6 +152,21 @@ def test_rights(book: StatusBook) -> None:
     assert book.status("drone").rights["flight"] == "mobile"
 
 
+def test_rights_that_a_drone_has_told(book: StatusBook) -> None:
+    book.enter("r1", "rc", 1, (RC,))
+    book.take(LinkIsUp("r1", "SUITE", MOBILE, 1.0, "rc-mobile", "tcp", "mobile"))
+    book.take(RightsTold("r1", "drone one", RC, MOBILE))
+    book.take(RightsTold("r1", "drone two", "", "xxxx-yyyy-zzzz"))
+    held = [(each.drone, each.right, each.holder) for each in book.status("r1").held]
+    assert held == [
+        ("drone one", "flight", "rc"),
+        ("drone one", "payload", "mobile"),
+        ("drone two", "flight", NOBODY),
+        ("drone two", "payload", "xxxx-yyyy"),
+    ]
+    assert book.status("r1").rights == {"flight": "rc", "payload": "mobile"}
+
+
 def test_alarms_are_counted_by_kind(book: StatusBook) -> None:
     for number in range(5):
         book.take(Alarmed("drone", "UNKNOWN_PEER", f"number {number}"))
@@ -157,6 +184,8 @@ def test_what_else_is_shown(book: StatusBook, clock: Clock) -> None:
     book.take(Shown("drone", 3, "flying"))
     book.take(Shown("drone", 4))
     book.take(Line("drone", "has begun"))
+    book.take(DroneSeen("drone", "dddd", "taking_off", 1.25))
+    assert book.status("drone").drones == {"dddd": "taking off, 1.2 m high"}
     cloud, drone = book.nodes()
     assert (cloud.live, cloud.uptime_s, cloud.pid, cloud.ids, cloud.role) == (12, 9.0, 7, ("cccc",), "cloud")
     assert (drone.vehicle, drone.role, drone.latest) == ("flying", "drone", ("drone: has begun",))
@@ -172,10 +201,12 @@ def test_memory_is_bounded(book: StatusBook, clock: Clock) -> None:
         book.take(Line("drone", "y" * 10_000))
         book.take(Progress("drone", "log", number, 2 * MAX_LINKS))
         book.take(Line(f"node {number}", "here"))
+        book.take(RightsTold("drone", f"drone {number}", RC, ""))
+        book.take(DroneSeen("drone", f"drone {number}", "landed", 0.0))
     status = book.status("drone")
     assert (len(status.links), len(book.nodes())) == (MAX_LINKS, MAX_NODES)
     assert status.links[0].up  # those that are down made room
     assert len(status.alarms) <= MAX_KINDS + 1
-    assert len(status.latest) == LATEST
+    assert (len(status.latest), len(status.drones), len(status.held)) == (LATEST, MAX_LINKS, MAX_RIGHTS)
     assert sum(each.count for each in status.alarms) == 2 * MAX_LINKS
     assert max(len(text) for text in (*status.latest, *status.alarms[0].texts)) == MAX_TEXT
