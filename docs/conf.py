@@ -44,7 +44,7 @@ html_show_sphinx = False
 html_show_copyright = False
 
 _NAVIGATION: Final = {
-    "Begin": ["README", "docs/tutorial", "docs/secure-*", "docs/glossary"],
+    "Begin": ["README", "docs/tutorial", "docs/mavlink", "docs/glossary"],
     "Use": ["docs/operate", "docs/cli", "docs/config", "docs/topology", "docs/embed", "docs/errors", "examples/README"],
     "Specification": ["specs/README", "specs/threat-model", *(f"specs/{n}-*" for n in range(1, 20)), "specs/*"],
     "Programming interface": ["docs/reference/*"],

@@ -152,7 +152,7 @@ class Reader:
             raise self._error(step, f"waited {what}")
 
     def _error(self, step: Step, text: str) -> PageError:
-        shown = "".join(f"\n--- terminal {name!r}:\n{each.left}" for name, each in self._terminals.items() if each.left)
+        shown = "".join(f"\n--- terminal {name!r}:\n{each.shown}" for name, each in self._terminals.items())
         return PageError(f"{self.page.name}:{step.line}: {text}{shown}")
 
 

@@ -38,6 +38,7 @@ class Terminal:
         os.close(theirs)
         self._raw = b""
         self._seen = 0
+        self._began = 0
         self._echo = ""
         self.is_open = True
 
@@ -64,13 +65,17 @@ class Terminal:
         os.write(self._ours, b"\x03")
 
     @property
-    def _text(self) -> str:
-        return _CONTROL.sub("", self._raw.decode(errors="replace")).replace("\r\n", "\n")[self._seen :]
+    def _all(self) -> str:
+        return _CONTROL.sub("", self._raw.decode(errors="replace")).replace("\r\n", "\n")
 
     @property
-    def left(self) -> str:
-        """What is shown and was not taken yet."""
-        return _READY.sub("", self._text)
+    def _text(self) -> str:
+        return self._all[self._seen :]
+
+    @property
+    def shown(self) -> str:
+        """What the last command has shown, taken or not."""
+        return _READY.sub("", self._all[self._began :])
 
     @property
     def tail(self) -> str:
@@ -107,6 +112,7 @@ class Terminal:
         """Be done with the command that has ended."""
         found = _READY.search(self._text)
         self._seen += found.end() if found else 0
+        self._began = self._seen
 
     def close(self) -> None:
         """Hang up; whoever does not end with that is ended."""

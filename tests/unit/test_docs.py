@@ -4,36 +4,71 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
 import pytest
 
+from nodes import config, topology
 from nodes.cli import aerolink
+from protocols.errors import ConfigError
 from protocols.events import AlarmKind
 from protocols.link.peers import PeerState
+from specs.registry import Role
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted(
     page
-    for folder in (".", "docs", "docs/adr", "specs", "specs/vectors", "examples")
+    for folder in (".", "docs", "docs/adr", "docs/reference", "specs", "specs/vectors", "examples")
     for page in (ROOT / folder).glob("*.md")
 )
-_BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FRAGMENT: Final = "<!-- fragment -->"
+"""In the line above a block: part of a program or of a file, not the whole of one."""
+_BLOCK: Final = re.compile(r"^(?P<mark>.*)\n+```(?P<info>(?:python|toml)\b.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
-_COMMAND: Final = re.compile(r"`aerolink ([^`\n]+)`|^ +(?:\$ )?(?:\.venv/bin/)?aerolink (.+)$", re.MULTILINE)
+_COMMAND: Final = re.compile(r"`aerolink ([^`\n]+)`|^(?: +(?:\$ )?|\$ )(?:\.venv/bin/)?aerolink (.+)$", re.MULTILINE)
+_TWO_FILES: Final = re.compile(r"^ +# \w+\.toml +# \w+\.toml\n(?:^ +.*\n)+", re.MULTILINE)
 
 
-def programs(name: str) -> list[str]:
-    """Return the programs of a page."""
-    return _BLOCK.findall((ROOT / name).read_text())
+@dataclass(frozen=True)
+class Snippet:
+    """A block of a page."""
+
+    page: str
+    line: int
+    info: str
+    text: str
+    whole: bool
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
 
 
-@pytest.mark.parametrize("number", range(len(programs("docs/embed.md"))))
-def test_programs_run_as_they_stand(number: int, tmp_path: Path) -> None:
+def snippets(language: str) -> list[Snippet]:
+    """Return the blocks of a language on all pages."""
+    found: list[Snippet] = []
+    for page in PAGES:
+        text = page.read_text()
+        for block in _BLOCK.finditer(text):
+            if block["info"].split()[0] == language:
+                line = text.count("\n", 0, block.start("text")) + 1
+                whole = block["mark"].strip() != FRAGMENT
+                found.append(Snippet(str(page.relative_to(ROOT)), line, block["info"], block["text"], whole))
+    return found
+
+
+PYTHON: Final = snippets("python")
+PROGRAMS: Final = [each for each in PYTHON if each.whole and each.info == "python"]
+"""Those with a file name behind the language are run by tests/live/test_pages.py."""
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+def test_programs_run_as_they_stand(program: Snippet, tmp_path: Path) -> None:
     script = tmp_path / "program.py"
-    script.write_text(programs("docs/embed.md")[number])
+    script.write_text(program.text)
     done = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         cwd=tmp_path,
@@ -47,12 +82,37 @@ def test_programs_run_as_they_stand(number: int, tmp_path: Path) -> None:
 
 
 def test_there_are_programs() -> None:
-    assert len(programs("docs/embed.md")) > 4
+    assert len([each for each in PROGRAMS if each.page == "docs/embed.md"]) > 4
 
 
-def test_the_fragment_of_the_readme_is_python() -> None:
-    for fragment in programs("README.md"):
-        compile(fragment, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+@pytest.mark.parametrize("snippet", [each for each in PYTHON if each not in PROGRAMS], ids=str)
+def test_fragments_are_python(snippet: Snippet) -> None:
+    compile(snippet.text, str(snippet), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize("snippet", snippets("toml"), ids=str)
+def test_configurations_and_topologies_can_be_used(snippet: Snippet) -> None:
+    if {"topology", "nodes"} & tomllib.loads(snippet.text).keys():
+        topology.parse(snippet.text.encode(), str(snippet))
+        return
+    heads = [""] if snippet.whole else [f'[node]\nrole = "{role.name.lower()}"\n' for role in Role]
+    errors: list[str] = []
+    for head in heads:
+        try:
+            config.parse((head + snippet.text).encode(), Path(str(snippet)))
+        except ConfigError as error:
+            errors.append(str(error))
+    assert len(errors) < len(heads), errors
+
+
+def test_configurations_side_by_side_can_be_used() -> None:
+    found = _TWO_FILES.findall((ROOT / "docs" / "operate.md").read_text())
+    assert len(found) == 2
+    for block in found:
+        column = block.index("#", block.index("#") + 1)
+        lines = block.splitlines()
+        for text in ("\n".join(line[:column] for line in lines), "\n".join(line[column:] for line in lines)):
+            config.parse("\n".join(map(str.strip, text.splitlines())).encode(), Path("page.toml"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -81,7 +141,7 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
                 command = inner
             elif word.startswith("--"):
                 known = {option for each in command.params for option in each.opts}
-                assert word.rstrip("`,;.") in known | {"--help"}, f"{page.name}: {' '.join(words)}"
+                assert word.partition("=")[0].rstrip("`,;.") in known | {"--help"}, f"{page.name}: {' '.join(words)}"
 
 
 def test_commands_are_found() -> None:
@@ -93,3 +153,14 @@ def test_operators_find_every_alarm_and_every_state() -> None:
     page = (ROOT / "docs" / "operate.md").read_text()
     for name in [kind.name for kind in AlarmKind] + [state.value for state in PeerState]:
         assert f"| `{name}` |" in page
+
+
+def test_every_decision_is_in_its_list() -> None:
+    listed = (ROOT / "docs" / "adr" / "README.md").read_text()
+    pages = [page for page in PAGES if page.parent.name == "adr" and page.name != "README.md"]
+    assert len(pages) >= 14
+    for number, page in enumerate(pages, 1):
+        title = page.read_text().partition("\n")[0].removeprefix("# ")
+        assert page.name.startswith(f"{number:04}-")
+        assert title.startswith(f"{number}. ")
+        assert f"- [{title}]({page.name})" in listed
