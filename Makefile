@@ -1,5 +1,6 @@
 # make demo    four nodes pair, fly, and bring a sealed flight to the cloud; installs only what that needs
 # make test    the test suite with coverage
+# make test-slow  what takes longer, and every property with many more examples (half an hour)
 # make check   lint, format, types, the import law, the pages
 # make docs    the pages as HTML, from build/html/docs/index.html on
 # make bench   the benchmark beside its peers (minutes); ARGS="--quick --json"
@@ -14,7 +15,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo test check docs bench lock format clean
+.PHONY: help demo test test-slow check docs bench lock format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -52,15 +53,15 @@ $(VENV)/node/.done: $(addprefix tests/tools/node/,package.json package-lock.json
 demo: $(VENV)/.run
 	$(BIN)/aerolink demo
 
-# Properties, bad networks, and whatever runs in processes of its own or attacks for long, run without coverage, which
-# trebles their time; the other tests reach every line.
-BARE := tests/property tests/network $(addprefix tests/live/test_,malicious_logs.py malicious_mobile.py malicious_rc.py \
-	chain_kill.py cloud_crowd.py cloud_kill.py cloud_scan.py errands.py node_command.py operator.py wheel.py)
+# What runs without coverage, which trebles the time: tests/conftest.py.
 test: $(VENV)/.dev $(VENV)/node/.done
-	$(BIN)/pytest -n $(JOBS) -q -m "not slow" --cov --cov-report= $(addprefix --ignore=,$(BARE))
-	$(BIN)/pytest -n $(JOBS) -q -m "not slow" $(BARE)
+	$(BIN)/pytest -n $(JOBS) -q -m "not slow" --cov --cov-report=
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='protocols/guards/*,protocols/codec.py,protocols/noise/*' --fail-under=100
+
+test-slow: $(VENV)/.dev $(VENV)/node/.done
+	AEROLINK_THOROUGH=1 $(BIN)/pytest -n $(JOBS) -q -m slow tests
+	AEROLINK_THOROUGH=1 $(BIN)/pytest -n $(JOBS) -q -m "not slow" tests/property tests/unit
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -1,12 +1,20 @@
-"""What all tests share."""
+"""What all tests share: what this machine must have, which tests are traced, how much a property is tried."""
 
 import os
-from typing import NoReturn
+from pathlib import Path
+from typing import Final, NoReturn
 
 import pytest
+from hypothesis import settings
 
 REQUIRED = bool({"CI", "AEROLINK_REQUIRE"} & {name for name, value in os.environ.items() if value not in {"", "0"}})
 """Whether this machine is meant to run everything: then a test that cannot run has failed."""
+THOROUGH: Final = os.environ.get("AEROLINK_THOROUGH", "0") not in {"", "0"}
+"""Whether each property is tried with many more examples (``make test-slow``)."""
+
+settings.register_profile("quick", deadline=None)  # a busy machine is no failure
+settings.register_profile("thorough", max_examples=1_000, deadline=None)
+settings.load_profile("thorough" if THOROUGH else "quick")
 
 
 def require_or_skip(reason: str) -> NoReturn:
@@ -14,3 +22,45 @@ def require_or_skip(reason: str) -> NoReturn:
     if REQUIRED:
         pytest.fail(f"cannot run here, and AEROLINK_REQUIRE or CI is set: {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+def examples(count: int) -> int:
+    """Return how many examples a property is tried with that takes its time: so many, or ten times as many."""
+    return 10 * count if THOROUGH else count
+
+
+# --- coverage -----------------------------------------------------------------------------------
+
+_TESTS: Final = Path(__file__).parent
+BARE: Final = (
+    "property",
+    "network",
+    *(f"conformance/test_{name}.py" for name in ("own_vectors", "own_vectors_traffic")),
+    *(f"live/test_{name}.py" for name in ("attacks", "capture", "chain_kill", "cloud_clients", "cloud_crowd")),
+    *(f"live/test_{name}.py" for name in ("cloud_kill", "cloud_scan", "demo_two", "errands", "errors", "https_crowd")),
+    *(f"live/test_{name}.py" for name in ("malicious_logs", "malicious_mobile", "malicious_rc", "node_command")),
+    *(f"live/test_{name}.py" for name in ("operator", "wheel")),
+    *(f"unit/channels/test_{name}.py" for name in ("ages", "flight")),
+    "unit/cloud/test_cloud_api.py",
+    *(f"unit/flight/test_{name}.py" for name in ("model", "replay_definition", "telemetry")),
+    *(f"unit/link/test_{name}.py" for name in ("1_3_denial", "1_5_sessions", "1_7_rekey", "path_attacks", "schedule")),
+    "unit/nodes/test_stations.py",
+    "unit/noise/test_hostile.py",
+    *(f"unit/relay/test_{name}.py" for name in ("hostile", "links")),
+    *(f"unit/test_{name}.py" for name in ("airlink", "docs", "secrets")),
+)
+"""Tests that run without coverage, which trebles their time: what attacks for long or a thousand times, or runs in
+processes of its own. Their lines are reached by the others."""
+
+
+def _is_bare(file: Path) -> bool:
+    path = file.relative_to(_TESTS)
+    return any(path.is_relative_to(each) for each in BARE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is not traced, and put it last, so that the tracer is stopped once and not at every other test."""
+    for item in items:
+        if _is_bare(item.path):
+            item.add_marker(pytest.mark.no_cover)
+    items.sort(key=lambda item: item.get_closest_marker("no_cover") is not None)
