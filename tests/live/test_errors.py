@@ -5,11 +5,9 @@ import errno
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import pytest
 import trio
@@ -37,6 +35,7 @@ from protocols.errors import (
 from protocols.events import AlarmKind
 from protocols.link.peers import PeerState
 from protocols.pairing import LinkingCode
+from tests.live.commands import run_apart, run_here
 from tests.live.kit import (
     CARRIERS,
     CLASSICAL,
@@ -399,18 +398,14 @@ async def test_the_disk_of_a_drone_is_full(disk: Disk) -> None:
 
 # --- commands -----------------------------------------------------------------------------------
 
-COMMAND: Final = (sys.executable, "-W", "error", "-P", "-c", "import sys; from nodes.cli import main; sys.exit(main())")
 
-
-def command_fails(code: int, *arguments: str | Path, typed: str = "") -> str:
+def command_fails(code: int, *arguments: str | Path, typed: str = "", apart: bool = False) -> str:
     """Run a command that fails; return its one line."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], input=typed, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == code, done
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    line = done.stderr.rstrip("\n")
+    done = (run_apart if apart else run_here)(*arguments, typed=typed)
+    assert done.code == code, done
+    assert done.err.count("\n") == 1, done.err
+    assert "Traceback" not in done.err + done.out
+    line = done.err.rstrip("\n")
     assert line.isprintable()
     return line
 
@@ -455,7 +450,7 @@ def test_a_command_where_nobody_answers(tmp_path: Path) -> None:
         file = config(tmp_path, more="", port=nobody.getsockname()[1])
         file.write_text(file.read_text().replace("[link]", '[link]\ncarrier = "tcp"'))
         code = LinkingCode.generate(os.urandom).text()
-        line = command_fails(3, "pair", "--config", file, typed=code + "\n")
+        line = command_fails(3, "pair", "--config", file, typed=code + "\n", apart=True)
         assert "nobody listens there" in line
         assert code not in line
 
@@ -503,6 +498,6 @@ def test_a_command_on_a_full_disk(disk: Disk) -> None:
     file = config(disk.path)
     disk.fill()
     before = files(disk.path / "rc")
-    line = command_fails(3, "keys", "generate", "--state-dir", file.parent / "rc", "--dh", "25519")
+    line = command_fails(3, "keys", "generate", "--state-dir", file.parent / "rc", "--dh", "25519", apart=True)
     assert "free some space" in line
     assert files(disk.path / "rc") == before
