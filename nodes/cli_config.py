@@ -1,14 +1,20 @@
-"""``aerolink config check FILE``: every problem of a configuration file at once, each with its line."""
+"""``aerolink config check FILE``: every problem of a configuration file at once, each with its line.
+
+``aerolink topology check FILE`` does the same with a topology.
+"""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from nodes.config import check
+from nodes.config import Problem, check
 from nodes.config.reader import one_line
 
+Check = Callable[[Path], list[Problem]]
 
-def run(path: Path, out: TextIO, *, as_json: bool) -> int:
+
+def run(path: Path, out: TextIO, *, as_json: bool, check: Check = check) -> int:
     """Write the problems of a file to ``out``, or that there are none; return 0 if it can be used, else 1."""
     problems = check(path)
     if as_json:

@@ -368,11 +368,14 @@ def to_line(note: Note) -> str:
     return json.dumps({"note": type(note).__name__, **asdict(note)})
 
 
-def from_line(line: str) -> Note:
-    """Return the note of a line that our own child wrote; MalformedError if something else wrote it."""
+def from_line(line: str, key: str = "note") -> Note:
+    """Return the note of a line that our own child wrote; MalformedError if something else wrote it.
+
+    ``key``: under which the line says what it is; ``aerolink node --json`` calls it ``event``.
+    """
     try:
         fields = json.loads(line)
-        return _KINDS[fields.pop("note")](**fields)
+        return _KINDS[fields.pop(key)](**fields)
     except (ValueError, LookupError, TypeError, AttributeError):
         raise MalformedError("a child process wrote a line that is no note") from None
 
