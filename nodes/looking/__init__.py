@@ -1,8 +1,9 @@
 """Looking at a running node: what it has told, over a local control socket and as metrics (docs/operate.md)."""
 
+import ipaddress
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from nodes.config import Config
 from nodes.looking.book import StatusBook
 from nodes.looking.control import Control
 from nodes.looking.place import ControlPlace
+from nodes.looking.status import NodeStatus
 from nodes.packages import release
 from nodes.stations.notes import Line, Note, Say
 from nodes.stores.statedir import StateDir
@@ -46,10 +48,15 @@ async def open_look(config: Config, say: Say) -> AsyncGenerator[Say]:
             _log.exception("a note could not be shown")
 
     with ExitStack() as stack:
+        listener = await _listen_for_metrics(config, looking)
+        if listener is not None:
+            stack.callback(listener.socket.close)
         place = _open_place(config, stack, looking)
         async with trio.open_nursery() as nursery:
             if place is not None:
                 nursery.start_soon(control.run, place.socket)
+            if listener is not None:
+                nursery.start_soon(_serve_metrics, listener, lambda: book.status(config.name))
             error = None
             try:
                 yield looking
@@ -69,6 +76,27 @@ def _open_place(config: Config, stack: ExitStack, say: Say) -> ControlPlace | No
     except LocalError as error:
         say(Line(config.name, f"nobody can look: {error}"))
         return None
+
+
+async def _listen_for_metrics(config: Config, say: Say) -> trio.SocketListener | None:
+    """Open the port for metrics, if they are wanted; ConfigError."""
+    if config.look.metrics is None:
+        return None
+    from nodes.https.sockets import listen, where
+
+    listener = await listen(config.look.metrics)
+    here = where(listener)
+    whom = "" if ipaddress.ip_address(here.host).is_loopback else ", for everybody who can reach it"
+    say(Line(config.name, f"metrics at http://{here}/metrics{whom}"))
+    return listener
+
+
+async def _serve_metrics(listener: trio.SocketListener, status: Callable[[], NodeStatus]) -> None:
+    """Serve metrics for ever; what that needs takes long to import, and most nodes do without."""
+    from nodes.looking.metrics import Exposition
+    from nodes.looking.metrics_server import MetricsServer
+
+    await MetricsServer(Exposition(status).text).run(listener)
 
 
 async def _own_ids(folder: Path) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ async def test_cs_1_mode(folder: Path, umask: int, monkeypatch: pytest.MonkeyPat
         modes.append(stat.S_IMODE(os.stat(source, dir_fd=more["src_dir_fd"]).st_mode))
         rename(source, *args, **more)
 
-    monkeypatch.setattr(place.os, "rename", spy)
+    monkeypatch.setattr(os, "rename", spy)
     before = os.umask(umask)
     try:
         with ControlPlace(folder):
