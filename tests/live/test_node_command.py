@@ -1,5 +1,7 @@
 """``aerolink node`` as a person runs it: processes, codes and a token over stdin, one line for each mistake.
 
+Mistakes that need nobody else are made in this process: how a process ends is seen with those that do.
+
 What the command line refuses before a node begins: ``tests/unit/test_cli_node.py``.
 """
 
@@ -17,6 +19,7 @@ from nodes.pki.folder import AuthorityFolder
 from nodes.stations.openings import PKI
 from protocols.pairing import LinkingCode
 from tests.conftest import require_or_skip
+from tests.live.commands import run_here
 from tests.live.kit import DEADLINE_S, one_line, state_with_key
 from tests.live.processes import (
     COMMAND,
@@ -70,47 +73,60 @@ def errors_of(node: Node) -> str:
     return errors
 
 
+def check_end(last: Any, errors: str, code: int) -> str:
+    """Look at the last line of JSON and at the one line on stderr; return what they say."""
+    assert errors.startswith("aerolink: "), errors
+    assert errors.count("\n") == 1
+    text = errors.removeprefix("aerolink: ").removesuffix("\n")
+    assert (last["ok"], last["error"]["message"], last["error"]["exit_code"]) == (False, text, code)
+    return one_line(RuntimeError(text))
+
+
+def fails_here(node: Node, *options: str, code: int) -> str:
+    """Run a node, in this process, that is to end by itself; return its one line."""
+    done = run_here("node", node.role, "--config", node.config, *options, "--json")
+    assert done.code == code, done
+    return check_end(json.loads(done.out.splitlines()[-1]), done.err, code)
+
+
 async def fails(node: Node, *options: str, typed: str = "", code: int) -> str:
-    """Run a node that is to end by itself; return its one line."""
+    """Run a node, in a process of its own, that is to end by itself; return its one line."""
     with shown_if_failed(node), trio.fail_after(DEADLINE_S):
         life = node.start(*options, typed=typed)
         await until(lambda: not life.is_running)
         assert life.process.returncode == code
-    last = life.notes[-1]
-    text = errors_of(node).removeprefix("aerolink: ").removesuffix("\n")
-    assert (last["ok"], last["error"]["message"], last["error"]["exit_code"]) == (False, text, code)
     assert not typed.strip() or typed.strip() not in life.output + life.errors
-    return one_line(RuntimeError(text))
+    return check_end(life.notes[-1], life.errors, code)
 
 
 # --- mistakes -----------------------------------------------------------------------------------
 
 
-async def test_the_role_of_another_node(nodes: dict[str, Node]) -> None:
+def test_the_role_of_another_node(nodes: dict[str, Node]) -> None:
     nodes["drone"].role = "rc"
-    assert "is the configuration of a drone, not of a rc" in await fails(nodes["drone"], code=2)
+    assert "is the configuration of a drone, not of a rc" in fails_here(nodes["drone"], code=2)
 
 
-async def test_no_configuration(nodes: dict[str, Node]) -> None:
+def test_no_configuration(nodes: dict[str, Node]) -> None:
     nodes["rc"].config.unlink()
-    assert str(nodes["rc"].config) in await fails(nodes["rc"], code=3)
+    assert str(nodes["rc"].config) in fails_here(nodes["rc"], code=3)
 
 
-async def test_no_key(nodes: dict[str, Node]) -> None:
+def test_no_key(nodes: dict[str, Node]) -> None:
     nodes["mobile"].state.mkdir(mode=0o700)
-    assert "aerolink keys generate" in await fails(nodes["mobile"], code=3)
+    assert "aerolink keys generate" in fails_here(nodes["mobile"], code=3)
 
 
 @pytest.mark.parametrize("role", ["rc", "cloud"])
-async def test_no_folder(nodes: dict[str, Node], role: str) -> None:
-    text = await fails(nodes[role], code=3)
+def test_no_folder(nodes: dict[str, Node], role: str) -> None:
+    text = fails_here(nodes[role], code=3)
     assert "aerolink keys generate" in text
     assert str(nodes[role].state) in text
 
 
 @pytest.mark.parametrize(("role", "peer"), [("rc", "drone"), ("mobile", "rc")])
-async def test_not_paired(nodes: dict[str, Node], role: str, peer: str) -> None:
-    assert f"start it once with --pair {peer}" in await fails(keyed(nodes)[role], code=3)
+def test_not_paired(nodes: dict[str, Node], role: str, peer: str) -> None:
+    assert f"start it once with --pair {peer}" in fails_here(keyed(nodes)[role], code=3)
 
 
 async def test_a_mistyped_code(nodes: dict[str, Node]) -> None:
@@ -143,14 +159,14 @@ async def test_a_token_of_another_cloud(nodes: dict[str, Node], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("role", ["drone", "rc", "cloud"])
-async def test_a_port_in_use(nodes: dict[str, Node], ports: Ports, role: str) -> None:
+def test_a_port_in_use(nodes: dict[str, Node], ports: Ports, role: str) -> None:
     port = {"drone": ports.drone, "rc": ports.rc, "cloud": ports.cloud}[role]
     kind = socket.SOCK_DGRAM if role == "drone" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as other:
         other.bind(("127.0.0.1", port))
         if kind is socket.SOCK_STREAM:
             other.listen()
-        assert f"{port}: the port is in use" in await fails(paired(nodes)[role], code=3)
+        assert f"{port}: the port is in use" in fails_here(paired(nodes)[role], code=3)
 
 
 async def test_a_folder_in_use(nodes: dict[str, Node], tmp_path: Path) -> None:
@@ -168,19 +184,31 @@ async def test_a_folder_in_use(nodes: dict[str, Node], tmp_path: Path) -> None:
 # --- working, and ending ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_ends_each_node_in_order(nodes: dict[str, Node], number: signal.Signals, code: int) -> None:
+INTERRUPTED: Final = (signal.SIGINT, 130, "interrupted")
+TERMINATED: Final = (signal.SIGTERM, 143, "ended by SIGTERM")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(INTERRUPTED, TERMINATED), pytest.param(TERMINATED, INTERRUPTED, marks=pytest.mark.slow)],
+    ids=["interrupted", "terminated"],
+)
+async def test_a_signal_ends_each_node_in_order(
+    nodes: dict[str, Node], first: tuple[signal.Signals, int, str], second: tuple[signal.Signals, int, str]
+) -> None:
+    """Drone and mobile get the first one, remote controller and cloud the second."""
     four = list(paired(nodes).values())
+    ends = list(zip(four, (first, second) * 2, strict=True))
     with shown_if_failed(*four), trio.fail_after(DEADLINE_S):
         for node in four:
             node.start(as_json=False)
         await until(lambda: all("\n" in node.now.output for node in four), *four)
-        for node in four:
+        for node, (number, _, _) in ends:
             node.now.process.send_signal(number)
         await until(lambda: not any(node.now.is_running for node in four))
-    for node in four:
+    for node, (_, code, words) in ends:
         assert node.now.process.returncode == code
-        assert errors_of(node) == f"aerolink: {'interrupted' if number == signal.SIGINT else 'ended by SIGTERM'}\n"
+        assert errors_of(node) == f"aerolink: {words}\n"
         assert node.now.output.startswith(f"{node.role}: ")
         assert all(line.isprintable() for line in node.now.output.splitlines())
 
