@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from nodes.embed.errors import closed_error
 from nodes.embed.host import Host, TrioThread
@@ -19,6 +19,7 @@ from nodes.embed.jobs import Call, End, Job, Stay, Walk, invoke
 
 P = ParamSpec("P")
 T = TypeVar("T")
+X = TypeVar("X", bound=bool | None)
 
 
 def open_bridge() -> "Bridge":
@@ -72,11 +73,10 @@ class Bridge:
         """
         return await _call(self.host, partial(invoke, partial(function, *args, **kwargs)))
 
-    def enter(
-        self, manager: AbstractAsyncContextManager[T, bool | None]
-    ) -> AbstractAsyncContextManager[T, bool | None]:
+    def enter(self, manager: AbstractAsyncContextManager[T, X]) -> AbstractAsyncContextManager[T, X]:
         """Return a context manager of asyncio that enters and leaves one of trio: a node, ``open_kept``."""
-        return _Entered(self.host, manager)
+        entered = _Entered(self.host, manager)  # it swallows what the manager swallows, and nothing else
+        return cast("AbstractAsyncContextManager[T, X]", entered)
 
     def each(self, items: AsyncIterable[T]) -> "BridgeEach[T]":
         """Iterate over what is trio's: a link, ``drone.each_link()``. An item is taken when it is asked for."""
@@ -136,7 +136,6 @@ class _Entered(AbstractAsyncContextManager[T, bool | None]):
         self._stay: Stay[T] | None = None
 
     async def __aenter__(self) -> T:
-        self._host.check_thread()
         stay = self._stay = Stay(self._manager)
         await _submit(self._host, stay, stay.entered)
         error = stay.entered.exception()
@@ -152,6 +151,8 @@ class _Entered(AbstractAsyncContextManager[T, bool | None]):
             return False
         self._host.post(stay.leave, error)
         await _until(stay.outcome, partial(self._host.stop, stay, closed_error()))
+        if error is not None:
+            error.__traceback__ = trace  # without its way through the trio thread
         failure = stay.failure
         if failure is None:
             return stay.outcome.exception() is None and stay.outcome.result()
@@ -201,7 +202,6 @@ class BridgeEach(AsyncIterator[T]):
 
 
 async def _call(host: Host, function: Callable[[], Awaitable[T]]) -> T:
-    host.check_thread()
     job: Call[T] = Call(function)
     await _submit(host, job, job.outcome)
     return _result(host, job)
@@ -209,6 +209,7 @@ async def _call(host: Host, function: Callable[[], Awaitable[T]]) -> T:
 
 async def _submit(host: Host, job: Job[Any], future: Future[Any]) -> None:
     """Begin a job and wait for a future of it; whoever is cancelled meanwhile ends the job first."""
+    host.check_thread()
     host.submit(job)
     try:
         await _until(future, partial(host.stop, job, closed_error()))

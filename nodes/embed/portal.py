@@ -2,18 +2,18 @@
 
 Everything that a portal starts ends with its block. Ctrl-C in a call cancels that call inside of trio and waits for its
 end; then KeyboardInterrupt goes its way through the `with` blocks, nodes say goodbye, and the thread ends. A second
-Ctrl-C waits for nothing.
+Ctrl-C waits for that call no longer, and each one more gives up one more wait.
 """
 
 import math
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from nodes.embed.errors import closed_error
 from nodes.embed.host import Host, TrioThread
@@ -23,6 +23,7 @@ from nodes.errors import told
 
 P = ParamSpec("P")
 T = TypeVar("T")
+X = TypeVar("X", bound=bool | None)
 
 _ends_s: Final[ContextVar[float]] = ContextVar("ends_s", default=math.inf)
 """When the calls of this context must be done."""
@@ -55,10 +56,12 @@ class Portal:
         if thread is None:
             return
         thread.host.close()
+        if isinstance(error, KeyboardInterrupt):
+            thread.host.hurry()
         try:
             _wait(thread.ended, thread.host.hurry)
         finally:
-            with interrupts_wait():
+            with interrupts_wait() if thread.ended.done() else nullcontext():
                 thread.join()
         failure = thread.host.untold()
         if failure is not None:
@@ -85,9 +88,10 @@ class Portal:
         """
         return _call(self.host, partial(invoke, partial(function, *args, **kwargs)))
 
-    def enter(self, manager: AbstractAsyncContextManager[T, bool | None]) -> AbstractContextManager[T, bool | None]:
+    def enter(self, manager: AbstractAsyncContextManager[T, X]) -> AbstractContextManager[T, X]:
         """Return a synchronous context manager that enters and leaves an asynchronous one: a node, ``open_kept``."""
-        return _Entered(self.host, manager)
+        entered = _Entered(self.host, manager)  # it swallows what the manager swallows, and nothing else
+        return cast("AbstractContextManager[T, X]", entered)
 
     def each(self, items: AsyncIterable[T]) -> "Each[T]":
         """Iterate over what is asynchronous: a link, ``drone.each_link()``. An item is taken when it is asked for."""
@@ -159,7 +163,6 @@ class _Entered(AbstractContextManager[T, bool | None]):
         self._stay: Stay[T] | None = None
 
     def __enter__(self) -> T:
-        self._host.check_thread()
         stay = self._stay = Stay(self._manager, _timeout_s())
         _submit(self._host, stay, stay.entered)
         error = stay.entered.exception()
@@ -175,6 +178,8 @@ class _Entered(AbstractContextManager[T, bool | None]):
             return False
         self._host.post(stay.leave, error)
         _wait(stay.outcome, partial(self._host.stop, stay, closed_error()))
+        if error is not None:
+            error.__traceback__ = trace  # without its way through the trio thread
         failure = stay.failure
         if failure is None:
             return stay.outcome.exception() is None and stay.outcome.result()
@@ -217,7 +222,6 @@ def _timeout_s() -> float:
 
 
 def _call(host: Host, function: Callable[[], Awaitable[T]]) -> T:
-    host.check_thread()
     job: Call[T] = Call(function, _timeout_s())
     _submit(host, job, job.outcome)
     return _result(host, job)
@@ -225,6 +229,7 @@ def _call(host: Host, function: Callable[[], Awaitable[T]]) -> T:
 
 def _submit(host: Host, job: Job[Any], future: Future[Any]) -> None:
     """Begin a job and wait for a future of it; Ctrl-C, at whatever moment, ends the job first."""
+    host.check_thread()
     try:
         host.submit(job)
         future.exception()
