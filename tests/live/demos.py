@@ -20,12 +20,21 @@ from nodes.demo.report import Report
 from nodes.demo.run import run_demo
 from nodes.flight import ModelFlight, tlog_record
 from nodes.stations.notes import Note
+from protocols.crypto.suites import SUITES
 from tests.conftest import require_or_skip
+from tests.live.kit import CARRIERS
 
 COMMAND: Final = (sys.executable, "-P", "-c", "import sys; from nodes.cli import main; sys.exit(main())")
 PROC: Final = Path("/proc")
 CODE_LIKE: Final = re.compile(r"\b(?:[0-9A-HJKMNP-TV-Z]{4}-){6}[0-9A-HJKMNP-TV-Z]{4}")
 """A linking code, or half of a token."""
+_CROSSED: Final = {"P256_AESGCM_SHA256": "tcp", "25519+MLKEM768_ChaChaPoly_BLAKE2s": "tcp"}
+SUITES_AND_CARRIERS: Final = [
+    pytest.param(suite.name, carrier, marks=[] if carrier == _CROSSED.get(suite.name, "udp") else [pytest.mark.slow])
+    for suite in SUITES.values()
+    for carrier in CARRIERS
+]
+"""Each suite once, so that each curve, and hybrid or not, meets each carrier; the other half is slow."""
 DEADLINE_S: Final = 60.0
 """For ``trio.fail_after``: far more than anything here takes, on a machine that others use too."""
 

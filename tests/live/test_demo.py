@@ -17,16 +17,23 @@ from nodes.flight.source import FlightDigest
 from nodes.logs import take_down
 from nodes.ports import CarrierName
 from nodes.stations.notes import Carry, Delivered, Line, Live, Progress
-from protocols.crypto.suites import DEFAULT_SUITE, SUITES
+from protocols.crypto.suites import DEFAULT_SUITE
 from protocols.errors import ConfigError
-from tests.live.demos import CODE_LIKE, PROC, chain, messy_log, running
-from tests.live.kit import CARRIERS
+from tests.live.demos import CODE_LIKE, PROC, SUITES_AND_CARRIERS, chain, messy_log, running
 
 NODES = ["cloud", "drone", "mobile", "rc"]
 LINKS = ["drone-rc", "rc-mobile", "mobile-cloud", "mobile-drone", "cloud-drone"]
 HAND_OVERS = [("flight", "rc", "mobile"), ("flight", "mobile", "rc")]
 CLASSES = ["control", "command", "state", "stream", "bulk"]
-QUICK = DemoOptions(speed="max", seconds=0.2)
+
+
+def check_keys(summary: Any) -> None:
+    """Look for exactly what the pages name."""
+    assert list(summary) == ["ok", "links", "flight", "delivered", "live", "authority", "video", "alarms"]
+    assert list(summary["flight"]) == ["source", "messages", "bytes", "sha256", "skipped_bytes"]
+    assert list(summary["delivered"]) == ["node", "messages", "bytes", "sha256", "seconds"]
+    assert list(summary["live"]) == ["messages"]
+    assert list(summary["video"]) == ["frames_sent", "frames_received", "frames_corrupt"]
 
 
 def check_links(links: Sequence[Any], suite: str, carrier: str) -> None:
@@ -56,12 +63,12 @@ def check_hand_overs(entries: Sequence[Any]) -> None:
     assert 0 < entries[0]["at_s"] < entries[1]["at_s"]
 
 
-@pytest.mark.parametrize("carrier", CARRIERS)
-@pytest.mark.parametrize("suite", [suite.name for suite in SUITES.values()])
+@pytest.mark.parametrize(("suite", "carrier"), SUITES_AND_CARRIERS)
 async def test_each_suite_over_each_carrier(suite: str, carrier: CarrierName) -> None:
     report, notes = await chain(DemoOptions(suite=suite, carrier=carrier, speed="max", seconds=0.2))
     assert report.problems == []
     found: Any = report.as_dict()
+    check_keys(found)
     check_links(found["links"], suite, carrier)
     check_hand_overs(found["authority"])
     digest = FlightDigest.of(ModelFlight().frames())
@@ -69,22 +76,11 @@ async def test_each_suite_over_each_carrier(suite: str, carrier: CarrierName) ->
     assert found["flight"] == {"source": "model", **flight, "skipped_bytes": 0}
     assert found["delivered"] == {"node": "cloud", **flight, "seconds": found["delivered"]["seconds"]}
     assert found["delivered"]["seconds"] > 0
-    assert found["live"]["messages"] > 0
+    assert [note.messages for note in notes if isinstance(note, Live)][-1] == found["live"]["messages"] > 0
     assert found["video"]["frames_received"] == found["video"]["frames_sent"] > 0
     assert found["alarms"] == []
     assert not any(isinstance(note, Carry) for note in notes)  # codes and tokens are nobody else's
     assert any(isinstance(note, Progress) for note in notes)
-
-
-async def test_the_summary_has_exactly_these_keys() -> None:
-    report, notes = await chain(QUICK)
-    found: Any = report.as_dict()
-    assert list(found) == ["ok", "links", "flight", "delivered", "live", "authority", "video", "alarms"]
-    assert list(found["flight"]) == ["source", "messages", "bytes", "sha256", "skipped_bytes"]
-    assert list(found["delivered"]) == ["node", "messages", "bytes", "sha256", "seconds"]
-    assert list(found["live"]) == ["messages"]
-    assert list(found["video"]) == ["frames_sent", "frames_received", "frames_corrupt"]
-    assert [note.messages for note in notes if isinstance(note, Live)][-1] == found["live"]["messages"]
 
 
 async def test_the_model_flies_in_the_hands_of_two_and_what_it_flew_arrives() -> None:
@@ -97,11 +93,11 @@ async def test_the_model_flies_in_the_hands_of_two_and_what_it_flew_arrives() ->
         assert any(who == node and text.startswith(words) for who, text in texts)
 
 
-@pytest.mark.parametrize("processes", [False, True], ids=["inside", "processes"])
-async def test_a_messy_log_arrives_frame_by_frame(tmp_path: Path, processes: bool) -> None:
+async def test_a_messy_log_arrives_frame_by_frame(tmp_path: Path) -> None:
+    """In processes: below."""
     log = messy_log(tmp_path)
-    replay = await trio.to_thread.run_sync(read_replay, log)
-    report, notes = await chain(DemoOptions(replay=str(log), speed="max", seconds=0.2), processes=processes)
+    replay = read_replay(log)
+    report, notes = await chain(DemoOptions(replay=str(log), speed="max", seconds=0.2))
     assert report.problems == []
     assert report.flight is not None
     assert report.flight.skipped_bytes == replay.skipped_bytes > 0
@@ -124,8 +120,11 @@ async def test_a_recording_is_shown_at_its_pace_and_arrives_whole(tmp_path: Path
     assert report.by_class("drone-rc")["stream"]["received"] >= len(frames)
 
 
-@pytest.mark.parametrize("processes", [False, True], ids=["inside", "processes"])
-@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize(
+    ("carrier", "processes"),
+    [("udp", False), ("tcp", False), ("udp", True), pytest.param("tcp", True, marks=pytest.mark.slow)],
+    ids=["udp-inside", "tcp-inside", "udp-processes", "tcp-processes"],
+)
 async def test_a_port_in_use(carrier: CarrierName, processes: bool) -> None:
     kind = trio.socket.SOCK_DGRAM if carrier == "udp" else trio.socket.SOCK_STREAM
     with trio.socket.socket(trio.socket.AF_INET, kind) as other:
@@ -152,15 +151,29 @@ def test_the_command_in_this_process(capsys: pytest.CaptureFixture[str], two: tu
 # --- as a command -----------------------------------------------------------------------------------
 
 
-async def test_the_last_line_of_json_is_the_summary(tmp_path: Path) -> None:
-    async with running(tmp_path, "--json", "--speed", "max", "--seconds", "0.2", "--processes") as command:
+async def test_the_last_line_of_json_is_the_summary_of_a_messy_log(tmp_path: Path) -> None:
+    """Four processes, and everything arrives frame by frame."""
+    log, folder = messy_log(tmp_path), tmp_path / "folder"
+    folder.mkdir()
+    options = ("--replay", str(log), "--json", "--speed", "max", "--seconds", "0.2", "--processes")
+    async with running(folder, *options) as command:
         code, errors = await command.end()
     assert (code, errors) == (0, "")
     summary = json.loads(command.lines[-1])
     assert summary["ok"] is True
+    check_keys(summary)
     check_links(summary["links"], DEFAULT_SUITE.name, "udp")
     check_hand_overs(summary["authority"])
-    assert summary["delivered"]["node"] == "cloud"
+    replay = read_replay(log)
+    expected = FlightDigest.of(replay.frames())
+    assert summary["flight"]["skipped_bytes"] == replay.skipped_bytes > 0
+    delivered = summary["delivered"]
+    assert (delivered["node"], delivered["messages"], delivered["bytes"], delivered["sha256"]) == (
+        "cloud",
+        expected.messages,
+        expected.byte_count,
+        expected.sha256,
+    )
     assert summary["delivered"]["sha256"] == summary["flight"]["sha256"]
     assert summary["live"]["messages"] > 0
     assert command.leftovers() == []
@@ -181,23 +194,44 @@ async def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
     assert "uploaded to 100 %" in told
 
 
-@pytest.mark.parametrize("options", [(), ("--processes",)], ids=["inside", "processes"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_ends_everything(tmp_path: Path, number: int, code: int, options: tuple[str, ...]) -> None:
-    async with running(tmp_path, "--seconds", "3600", *options) as command:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+async def test_a_signal_ends_everything(tmp_path: Path, number: int, code: int) -> None:
+    async with running(tmp_path, "--seconds", "3600") as command:
         await command.until("take off: started")
-        children = command.children()
-        assert sorted(children) == (NODES if options else [])
+        assert command.children() == {}
         command.process.send_signal(number)
         ended, errors = await command.end()
     assert ended == code
     assert errors.startswith("aerolink: ")
     assert errors.count("\n") == 1
+    assert command.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
+async def test_a_signal_ends_every_process_and_no_code_was_seen(tmp_path: Path, number: int, code: int) -> None:
+    """Codes and tokens are on no command line, in no environment and in no log."""
+    async with running(tmp_path, "--seconds", "3600", "--processes", "--log-level", "debug") as command:
+        await command.until("take off: started")
+        children = command.children()
+        assert sorted(children) == NODES
+        for child in children.values():
+            for name in ("cmdline", "environ"):
+                text = (PROC / str(child) / name).read_bytes().decode(errors="replace")
+                assert not CODE_LIKE.search(text)
+        command.process.send_signal(number)
+        ended, errors = await command.end()
+    assert ended == code
+    assert not CODE_LIKE.search("\n".join(command.lines) + errors)
+    assert [line.startswith("aerolink: ") for line in errors.splitlines()].count(True) == 1
     assert not any((PROC / str(child)).exists() for child in children.values())
     assert command.leftovers() == []
 
 
-@pytest.mark.parametrize("node", ["rc", "cloud"])
+@pytest.mark.parametrize("node", ["cloud", pytest.param("rc", marks=pytest.mark.slow)])
 async def test_a_child_that_dies_is_reported(tmp_path: Path, node: str) -> None:
     async with running(tmp_path, "--seconds", "3600", "--processes") as command:
         await command.until("take off: started")
@@ -208,20 +242,6 @@ async def test_a_child_that_dies_is_reported(tmp_path: Path, node: str) -> None:
     assert errors == f"aerolink: the process of the {node} ended early (killed by signal 9)\n"
     assert not any((PROC / str(child)).exists() for child in children.values())
     assert command.leftovers() == []
-
-
-async def test_no_code_and_no_token_on_a_command_line_in_an_environment_or_in_a_log(tmp_path: Path) -> None:
-    async with running(tmp_path, "--seconds", "3600", "--processes", "--log-level", "debug") as command:
-        await command.until("take off: started")
-        children = command.children()
-        assert sorted(children) == NODES
-        for child in children.values():
-            for name in ("cmdline", "environ"):
-                text = (PROC / str(child) / name).read_bytes().decode(errors="replace")
-                assert not CODE_LIKE.search(text)
-        command.process.send_signal(signal.SIGTERM)
-        _, errors = await command.end()
-    assert not CODE_LIKE.search("\n".join(command.lines) + errors)
 
 
 def test_a_code_and_a_token_would_be_seen() -> None:

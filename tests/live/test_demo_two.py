@@ -13,17 +13,21 @@ from nodes.flight import ModelFlight, read_replay, tlog_record
 from nodes.flight.source import FlightDigest
 from nodes.ports import CarrierName
 from nodes.stations.notes import Delivered, Ready
-from protocols.crypto.suites import DEFAULT_SUITE, SUITES
-from tests.live.demos import PROC, messy_log, pair, running
-from tests.live.kit import CARRIERS
+from protocols.crypto.suites import DEFAULT_SUITE
+from tests.live.demos import PROC, SUITES_AND_CARRIERS, messy_log, pair, running
 
 
-@pytest.mark.parametrize("carrier", CARRIERS)
-@pytest.mark.parametrize("suite", [suite.name for suite in SUITES.values()])
+@pytest.mark.parametrize(("suite", "carrier"), SUITES_AND_CARRIERS)
 async def test_each_suite_over_each_carrier(suite: str, carrier: CarrierName) -> None:
     report, notes = await pair(DemoOptions(suite=suite, carrier=carrier, speed="max", seconds=0.2))
     assert report.problems == []
     found: Any = report.as_dict()
+    assert list(found) == ["ok", "links", "flight", "delivered", "video", "alarms"]
+    assert list(found["links"][0]) == ["name", "carrier", "suite", "handshake_ms", "by_class", "rekeys"]
+    assert list(found["flight"]) == ["source", "messages", "bytes", "sha256", "skipped_bytes"]
+    assert list(found["delivered"]) == ["node", "messages", "bytes", "sha256", "seconds"]
+    assert list(found["video"]) == ["frames_sent", "frames_received", "frames_corrupt"]
+    assert found["alarms"] == []
     (link,) = found["links"]
     assert (link["name"], link["carrier"], link["suite"]) == ("drone-rc", carrier, suite)
     assert link["handshake_ms"] > 0
@@ -37,17 +41,6 @@ async def test_each_suite_over_each_carrier(suite: str, carrier: CarrierName) ->
     assert found["delivered"]["seconds"] > 0
     assert found["video"]["frames_received"] == found["video"]["frames_sent"] > 0
     assert not any(isinstance(note, Ready) for note in notes)  # the linking code is nobody else's
-
-
-async def test_the_summary_has_exactly_these_keys() -> None:
-    report, _ = await pair(DemoOptions(speed="max", seconds=0.2))
-    found: Any = report.as_dict()
-    assert list(found) == ["ok", "links", "flight", "delivered", "video", "alarms"]
-    assert list(found["links"][0]) == ["name", "carrier", "suite", "handshake_ms", "by_class", "rekeys"]
-    assert list(found["flight"]) == ["source", "messages", "bytes", "sha256", "skipped_bytes"]
-    assert list(found["delivered"]) == ["node", "messages", "bytes", "sha256", "seconds"]
-    assert list(found["video"]) == ["frames_sent", "frames_received", "frames_corrupt"]
-    assert found["alarms"] == []
 
 
 async def test_the_model_flies_and_what_it_flew_arrives() -> None:
@@ -110,6 +103,7 @@ async def test_a_signal_ends_both_processes(tmp_path: Path) -> None:
     assert command.leftovers() == []
 
 
+@pytest.mark.slow  # with four of them: test_demo
 async def test_a_child_that_dies_is_reported(tmp_path: Path) -> None:
     async with running(tmp_path, "--two", "--seconds", "3600", "--processes") as command:
         await command.until("take off: started")
