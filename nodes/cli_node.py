@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from nodes.cli_errors import close_output
+from nodes.cli_mavlink import MavlinkOption
 from nodes.cli_options import common_options, log_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nodes.mavlink.endpoint import MavlinkEndpoint
     from nodes.stations.notes import Note
     from nodes.working import Errands
     from protocols.pairing import LinkingCode
@@ -31,10 +33,17 @@ ROLES = ("drone", "rc", "mobile", "cloud")
     "peers",
     multiple=True,
     type=click.Choice(ROLES, case_sensitive=False),
-    help="First pair with a device of this role: shows a linking code, or asks for it. Repeat it to show several.",
+    help="First pair with a device of this role: shows a linking code, or asks for it. Repeat it to show several; the "
+    "next for the same role is shown when the one before was used.",
 )
-@click.option("--drone", "drone", metavar="KEYID", help="Key id of the drone to pair with (cloud).")
-@click.option("--enrol", is_flag=True, help="First enrol at the cloud: asks for the token (mobile).")
+@click.option("--drone", "drone", metavar="KEYID", help="Key id of the drone to pair with (cloud; mobile).")
+@click.option("--enrol", is_flag=True, help="First enrol at the cloud: asks for the token (mobile, dock).")
+@MavlinkOption
+@click.option(
+    "--supervised",
+    is_flag=True,
+    help="For programs that start nodes: objects as with --json, counters of links as well; the end of stdin ends it.",
+)
 @common_options
 def node(
     role: str,
@@ -42,6 +51,8 @@ def node(
     peers: tuple[str, ...],
     drone: str | None,
     enrol: bool,  # click's way
+    mavlink: "tuple[MavlinkEndpoint, ...]",
+    supervised: bool,  # click's way
     as_json: bool,
 ) -> int:
     """Run one node of the chain until Ctrl-C or SIGTERM: it keeps its links, and begins again where it was.
@@ -52,15 +63,31 @@ def node(
     from nodes.cli_async import run_async
     from nodes.config import load
     from nodes.working import work
+    from nodes.working.setting_up import with_ports
+    from nodes.working.supervised import work_supervised
     from protocols.errors import UsageError
 
-    config = load(config_file)
+    config = with_ports(load(config_file), mavlink)
     log_level()
     if config.node.role.name.lower() != role:
         raise UsageError(f"{config_file} is the configuration of a {config.node.role.name.lower()}, not of a {role}")
+    if enrol and not config.has_cloud:
+        _refuse_to_enrol(config.node.role)
     errands = _errands(config.node.role, peers, drone, enrol=enrol, as_json=as_json)
-    run_async(work, config, errands, _say_json if as_json else _lines())
+    if supervised:
+        run_async(work_supervised, config, errands, write_line)
+        return 0
+    run_async(work, config, errands, say_to(as_json=as_json))
     return 0
+
+
+def _refuse_to_enrol(own: "Role") -> None:
+    from protocols.errors import UsageError
+    from specs.registry import Role
+
+    if own in {Role.MOBILE, Role.RC}:
+        raise UsageError("this node goes to no cloud: `enabled = true` in [cloud], and it can enrol there")
+    raise UsageError("only a mobile enrols at a cloud, or an rc that is a dock")
 
 
 def _errands(own: "Role", peers: tuple[str, ...], drone: str | None, *, enrol: bool, as_json: bool) -> "Errands":
@@ -69,7 +96,7 @@ def _errands(own: "Role", peers: tuple[str, ...], drone: str | None, *, enrol: b
     from protocols.errors import UsageError
     from specs.registry import KEY_ID_BYTES, Role
 
-    wanted = tuple(dict.fromkeys(Role[peer.upper()] for peer in peers))
+    wanted = tuple(Role[peer.upper()] for peer in peers)
     shows = tuple(peer for peer in wanted if peer in SHOWS.get(own, {}))
     asks = tuple(peer for peer in wanted if peer in ASKS.get(own, ()))
     strange = [peer.name.lower() for peer in wanted if peer not in {*shows, *asks}]
@@ -77,8 +104,6 @@ def _errands(own: "Role", peers: tuple[str, ...], drone: str | None, *, enrol: b
         raise UsageError(f"a {own.name.lower()} does not pair with a {strange[0]}")
     if len(asks) > 1:
         raise UsageError("one code at a time: pair with one device, and start again for the next")
-    if enrol and own is not Role.MOBILE:
-        raise UsageError("only a mobile enrols at a cloud")
     try:
         drone_id = None if drone is None else bytes.fromhex(drone)
     except ValueError:
@@ -110,7 +135,12 @@ def _show_code(peer: "Role", code: "LinkingCode", own: bytes) -> None:
 
 
 def _show_json(peer: "Role", code: "LinkingCode", own: bytes) -> None:
-    _write(json.dumps({"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()}))
+    write_line(json.dumps({"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()}))
+
+
+def say_to(*, as_json: bool) -> "Callable[[Note], None]":
+    """Return what says notes on stdout, as a node does."""
+    return _say_json if as_json else _lines()
 
 
 def _lines() -> "Callable[[Note], None]":
@@ -123,7 +153,7 @@ def _lines() -> "Callable[[Note], None]":
     def say(note: "Note") -> None:
         text = sentence(note) if quarters.passes(note) else ""
         if text:
-            _write(one_line(text))
+            write_line(one_line(text))
 
     return say
 
@@ -134,10 +164,10 @@ def _say_json(note: "Note") -> None:
     from nodes.stations.notes import LinkMeter
 
     if not isinstance(note, LinkMeter):
-        _write(json.dumps({"event": type(note).__name__, **asdict(note)}))
+        write_line(json.dumps({"event": type(note).__name__, **asdict(note)}))
 
 
-def _write(line: str) -> None:
+def write_line(line: str) -> None:
     """Write a line; a node goes on when whoever read its output has gone."""
     try:
         sys.stdout.write(line + "\n")

@@ -17,6 +17,9 @@ dialects). So we use this class, and:
   a log is read, under a lock, and put it back: the log read before must not decide how the next one is
   read.
 
+*Checking live frames.* :func:`frame_checks` gives the CRC_EXTRA of every message of the dialect ``all``, and the
+checksum, to whoever finds frames in bytes (``protocols.mavlink``).
+
 *Making telemetry.* :class:`Encoder` numbers and checks frames with the ``common`` dialect of MAVLink 2,
 which is imported by its own name and so is not subject to those globals.
 """
@@ -27,8 +30,11 @@ from array import array
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
+
+from protocols.mavlink import FrameChecks
 
 Field = float | bytes | list[int]
 """A field of a message: a number, a text or an array."""
@@ -146,6 +152,23 @@ def _pinned() -> Generator[_Mavutil]:
             for name in _VARIABLES:
                 os.environ.pop(name, None)
             os.environ.update(variables)
+
+
+@cache
+def frame_checks() -> FrameChecks:
+    """What tells a frame from garbage, as the dialect ``all`` has it. Takes a while at the first call."""
+    from pymavlink.dialects.v20 import all as everything
+    from pymavlink.generator.mavcrc import x25crc
+
+    def checksum(data: bytes, start: int) -> int:
+        crc: Any = x25crc()
+        crc.crc = start
+        crc.accumulate(data)
+        return int(crc.crc)
+
+    messages = cast("dict[int, Any]", everything.mavlink_map)
+    extras = {number: int(message.crc_extra) for number, message in messages.items()}
+    return FrameChecks(checksum, extras)
 
 
 class Encoder:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from nodes.stations.camera import CameraStand
+from nodes.stations.live import LiveVehicle
 from nodes.stations.vehicle import Vehicle
 from protocols.airlink import Message
 from specs.airlink.command import Answer, CameraControl, ChangeSettings, CommandCode, GoTo, Result
@@ -18,7 +19,7 @@ class Craft:
         self.camera: Final = camera
         """What films."""
         self.mavlink_frames = 0
-        """Frames that peers sent to the autopilot; neither the model nor a recording has one that reads them."""
+        """Frames that peers sent to the autopilot; only a live vehicle has one that reads them."""
 
     @property
     def armed(self) -> bool:
@@ -49,9 +50,11 @@ class Craft:
         """Refuse: there are no settings."""
         return Answer(Result.UNSUPPORTED)
 
-    def take_mavlink(self, frame: bytes) -> None:  # noqa: ARG002  # nobody reads it
-        """Count it."""
+    def take_mavlink(self, frame: bytes) -> None:
+        """Count it, and hand it to the autopilot if there is one."""
         self.mavlink_frames += 1
+        if isinstance(self.vehicle, LiveVehicle):
+            self.vehicle.take_mavlink(frame)
 
     def hold(self) -> None:
         """Failsafe: hold here."""

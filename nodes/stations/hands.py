@@ -1,5 +1,6 @@
 """What somebody who may fly says on a link to the drone: rights, heartbeats, requests."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -96,20 +97,26 @@ class Hands:
 
     # --- rights ---------------------------------------------------------------------------------
 
+    @property
+    def told_s(self) -> float:
+        """When the drone has told last of its rights; long ago if never."""
+        return self._told_s if self._state is not None else -math.inf
+
     def holds(self, right: Right) -> bool:
         """Whether we have a right, as the drone has told last."""
-        return self._holder(right) == self.own
+        return self.holder(right) == self.own
+
+    def holder(self, right: Right) -> bytes:
+        """Who has a right, as the drone has told last; ``NOBODY``."""
+        state = self._state
+        if state is None:
+            return NOBODY
+        return state.flight_holder if right is Right.FLIGHT else state.payload_holder
 
     @property
     def _changes(self) -> int | None:
         """How often the rights had changed when they were told last."""
         return None if self._state is None else self._state.changes
-
-    def _holder(self, right: Right) -> bytes:
-        state = self._state
-        if state is None:
-            return NOBODY
-        return state.flight_holder if right is Right.FLIGHT else state.payload_holder
 
     def _candidate(self, right: Right) -> bytes:
         state = self._state
@@ -122,7 +129,7 @@ class Hands:
         while self._state is None:
             await self._news.wait()
         for right in rights:
-            if self._holder(right) == NOBODY:
+            if self.holder(right) == NOBODY:
                 answer = await self.ask(
                     AuthorityRequest(AuthorityAction.REQUEST, right), f"the {right.name.lower()} right"
                 )
@@ -140,11 +147,11 @@ class Hands:
         while True:
             is_sure = self._told_s >= sure_s
             if is_sure or self._changes != before:
-                if self._holder(right) == peer:
+                if self.holder(right) == peer:
                     return True
                 if self._candidate(right) == peer:
                     stood = True
-                elif stood or is_sure or self._holder(right) != self.own:
+                elif stood or is_sure or self.holder(right) != self.own:
                     return False
             await self._news.wait()
 
@@ -152,7 +159,7 @@ class Hands:
         """Wait until a right is offered to us, and take it; True when it is told to be ours."""
         while self._candidate(right) != self.own:
             await self._news.wait()
-        holder = self._holder(right)
+        holder = self.holder(right)
         request = AuthorityRequest(AuthorityAction.ACCEPT, right, holder)
         self._news.is_set = False
         answer = await self.ask(request, f"accept the {right.name.lower()} right")

@@ -1,0 +1,112 @@
+"""``aerolink tunnel``: the two ends between an autopilot and its ground stations."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from nodes.cli_mavlink import MavlinkOption
+from nodes.cli_node import say_to, write_line
+from nodes.cli_options import common_options, log_level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nodes.config import Config
+    from nodes.mavlink.endpoint import MavlinkEndpoint
+    from nodes.working import Errands
+    from protocols.pairing import LinkingCode
+    from specs.registry import Role
+
+ENDS: Final = ("drone", "ground")
+_EXAMPLES: Final = {"drone": "--mavlink udpin:127.0.0.1:14550", "ground": "--mavlink udpout:127.0.0.1:14550"}
+
+
+@click.command(
+    epilog="Example: aerolink tunnel drone --config drone.toml --mavlink serial:/dev/ttyACM0:57600 (there), then: "
+    "aerolink tunnel ground --config rc.toml --mavlink udpout:127.0.0.1:14550 (here)"
+)
+@click.argument("end", type=click.Choice(ENDS, case_sensitive=False))
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Configuration of this end."
+)
+@MavlinkOption
+@click.option("--pair", "pair", is_flag=True, help="Pair first, though this end is paired already.")
+@common_options
+def tunnel(
+    end: str, config_file: Path, mavlink: "tuple[MavlinkEndpoint, ...]", pair: bool, as_json: bool
+) -> int:  # click's way
+    """Secure the MAVLink between an autopilot and its ground stations, until Ctrl-C or SIGTERM.
+
+    DRONE is the end beside the autopilot, GROUND the end beside the ground stations (a configuration of role rc or
+    mobile). The first start makes the device's key and pairs: the drone shows a linking code, as text and as a QR
+    code, and the ground asks for it, or reads it from stdin. Nothing passes before that.
+    """
+    from nodes.cli_async import run_async
+    from nodes.config import load
+    from nodes.working.setting_up import with_ports
+    from protocols.errors import UsageError
+    from specs.registry import Role
+
+    config = with_ports(load(config_file), mavlink)
+    log_level()
+    roles = (Role.DRONE,) if end == "drone" else (Role.RC, Role.MOBILE)
+    own = config.node.role
+    if own not in roles:
+        wanted = " or ".join(role.name.lower() for role in roles)
+        raise UsageError(
+            f"{config_file} is the configuration of a {own.name.lower()}; `tunnel {end}` needs one of role {wanted}"
+        )
+    if not config.mavlink.ports:
+        raise UsageError(f'no MAVLink port: add "ports" to [mavlink] in {config_file}, or {_EXAMPLES[end]}')
+    run_async(_run, config, pair, as_json)
+    return 0
+
+
+async def _run(config: "Config", pair: bool, as_json: bool) -> None:
+    from nodes.stations.notes import Line
+    from nodes.working import work
+    from nodes.working.setting_up import make_keys, paired_roles
+
+    say = say_to(as_json=as_json)
+    for line in await make_keys(config):
+        say(Line(config.name, line))
+    errands = await _errands(config, await paired_roles(config), pair=pair, as_json=as_json)
+    await work(config, errands, say)
+
+
+async def _errands(config: "Config", paired: "frozenset[Role]", *, pair: bool, as_json: bool) -> "Errands":
+    import trio
+
+    from nodes.cli_pair import ask_code
+    from nodes.working import ASKS, Errands
+    from specs.registry import Role
+
+    own = config.node.role
+    if own is Role.DRONE:
+        shows = () if Role.RC in paired and not pair else (Role.RC,)
+        return Errands(shows, on_code=_shower(config, as_json=as_json))
+    missing = [role for role in ASKS[own] if role not in paired]
+    asks = missing[0] if missing else ASKS[own][-1] if pair else None
+    if asks is None:
+        return Errands()
+    ask = lambda: ask_code(asks.name.lower(), as_json=as_json)  # noqa: E731
+    return Errands(asks=asks, code=await trio.to_thread.run_sync(ask, abandon_on_cancel=True))
+
+
+def _shower(config: "Config", *, as_json: bool) -> "Callable[[Role, LinkingCode, bytes], None]":
+    """Return what shows a code to whoever is in front of the drone."""
+    from nodes.pairing import PairingScreen
+
+    screen = PairingScreen(sys.stdout, as_json=False)
+
+    def show(peer: "Role", code: "LinkingCode", own: bytes) -> None:
+        if as_json:
+            shown = {"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()}
+            write_line(json.dumps(shown))
+        else:
+            screen.show_code(code, config.link.listen, config.link.carrier, 300)
+
+    return show

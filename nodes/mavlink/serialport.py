@@ -1,0 +1,99 @@
+"""MAVLink over a serial line: pyserial sets it up, trio reads and writes (MV-24)."""
+
+import os
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import serial
+import trio
+
+from nodes.mavlink.endpoint import MavlinkEndpoint
+from nodes.mavlink.port import RECEIVE_BYTES, MavlinkPort, Take
+from nodes.mavlink.wire import Wire
+from nodes.uplink.backoff import Backoff, BackoffLimits
+from protocols.errors import ConfigError
+from protocols.mavlink import FrameChecks
+
+WAITS: Final = BackoffLimits(0.25, 4.0)
+"""Between two looks whether the device is back."""
+
+
+class SerialPort(MavlinkPort):
+    """Keeps one device open; one that is pulled out is opened again when it is back."""
+
+    def __init__(self, endpoint: MavlinkEndpoint, checks: FrameChecks, tell: Callable[[str], None]) -> None:
+        super().__init__(endpoint, checks, tell)
+        self._first: trio.lowlevel.FdStream | None = None
+        self._wire: Wire | None = None
+
+    @property
+    def where(self) -> MavlinkEndpoint:
+        return self.endpoint
+
+    @property
+    def peers(self) -> int:
+        return int(self._wire is not None)
+
+    async def open(self) -> None:
+        try:
+            self._first = await self._open()
+        except OSError as error:
+            raise ConfigError(f"{self.endpoint}: {_reason(error)}") from None
+
+    async def run(self, take: Take) -> None:
+        backoff = Backoff(WAITS, secrets.token_bytes)
+        stream, self._first = self._first, None
+        while True:
+            if stream is not None:
+                self._recovered()
+                backoff.reset()
+                await self._serve(stream, take)
+                self._complain("the device has gone")
+            await trio.sleep(backoff.next_s())
+            try:
+                stream = await self._open()
+            except OSError as error:
+                stream = None
+                self._complain(_reason(error))
+
+    async def _open(self) -> trio.lowlevel.FdStream:
+        """Open and set up the device, in another thread: some block for seconds."""
+        number = await trio.to_thread.run_sync(_open_device, self.endpoint.device, self.endpoint.baud)
+        return trio.lowlevel.FdStream(number)
+
+    async def _serve(self, stream: trio.lowlevel.FdStream, take: Take) -> None:
+        self._wire = Wire(stream, self.counters)
+        try:
+            await self._wire.run(partial(self._take_untrusted, self._splitter(), take=take), RECEIVE_BYTES)
+        finally:
+            self._wire = None
+
+    def send(self, frame: bytes) -> None:
+        if self._wire is None:
+            self.counters.dropped += 1
+        else:
+            self._wire.send(frame)
+
+    def close(self) -> None:
+        if self._first is not None:
+            os.close(self._first.fileno())
+            self._first = None
+
+
+def _open_device(device: str, baud: int) -> int:
+    """Return a descriptor of the device, set up; OSError (pyserial's errors are such).
+
+    A read waits for one byte at least (``inter_byte_timeout``): otherwise "nothing yet" would look like the end.
+    """
+    with serial.Serial(device, baud, timeout=0, write_timeout=0, inter_byte_timeout=0, exclusive=True) as port:
+        return os.dup(port.fileno())
+
+
+def _reason(error: OSError) -> str:
+    reasons = {
+        2: "there is no such device",
+        13: "the system does not allow it: is the user in the group of the device?",
+    }
+    return reasons.get(error.errno or 0, "it cannot be opened as a serial device, or is in use")
