@@ -23,6 +23,9 @@ _COMMANDS: Final = {
     "keys": "nodes.cli_keyring",
     "node": "nodes.cli_node",
     "pair": "nodes.cli_pair",
+    "run": "nodes.cli_run",
+    "topology": "nodes.cli_topology",
+    "tunnel": "nodes.cli_tunnel",
     "vectors": "nodes.cli_checks",
 }
 """Command -> module; the click object has the name of the command."""
