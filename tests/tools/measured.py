@@ -70,6 +70,20 @@ def further() -> str:
     )  # fmt: skip
 
 
+def chosen(*names: str) -> str:
+    """Some of the figures, beside their peers, in this order; why there is no peer, where there is none."""
+    return _table(
+        ("figure", "what", "unit", "ours", "the other's", "other"),
+        (
+            (
+                f"`{each['name']}`", each["what"], each["unit"], _number(each["ours"]), _number(each["peer"]),
+                each["peer_name"] + (f" (not measured: {each['absent']})" if each.get("absent") else ""),
+            )
+            for each in map(_entry, names)
+        ),
+    )  # fmt: skip
+
+
 def budget() -> str:
     """Nanoseconds per step and message."""
     points = _entry("budget")["points"]

@@ -451,6 +451,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "performance-sizes": partial(measured.sweep, "sweep-message-sizes"),
     "performance-links": partial(measured.sweep, "sweep-link-counts"),
     "performance-machine": measured.machine,
+    "performance-beside": partial(
+        measured.chosen,
+        "udp-message-vs-trio-dtls",
+        "udp-message-vs-pymavlink-signing",
+        "udp-bulk-vs-wireguard-go",
+        "rtt-vs-trio-plaintext",
+    ),
     "cloudlink-maps": cloud_tables.map_keys,
     "cloudlink-routes": cloud_tables.routes,
 }

@@ -1,4 +1,4 @@
-"""Fill the diagrams of the pages in specs/: ``python -m tests.tools.write_diagrams [page ...]``.
+"""Fill the diagrams of the pages in specs/, and tables elsewhere: ``python -m tests.tools.write_diagrams [page ...]``.
 
 A page says ``<!-- diagram: datagram.DATA_HEADER -->`` and ``<!-- end -->``; what stands between them is drawn from
 ``specs.datagram.DATA_HEADER``. A table that follows from the code stands in ``<!-- table: NAME -->`` likewise.
@@ -15,13 +15,14 @@ from specs.strict import Format
 from tests.tools.tables import TABLES
 
 PAGES = Path(__file__).parents[2] / "specs"
+ELSEWHERE = (PAGES.parent / "docs" / "comparison.md",)
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- diagram: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def pages() -> list[Path]:
     """Every page, in order."""
-    return sorted(PAGES.rglob("*.md"))
+    return [*sorted(PAGES.rglob("*.md")), *ELSEWHERE]
 
 
 def diagram(name: str) -> str:

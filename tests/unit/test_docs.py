@@ -164,3 +164,24 @@ def test_every_decision_is_in_its_list() -> None:
         assert page.name.startswith(f"{number:04}-")
         assert title.startswith(f"{number}. ")
         assert f"- [{title}]({page.name})" in listed
+
+
+def test_the_comparison_names_its_sources() -> None:
+    text, _, sources = (ROOT / "docs" / "comparison.md").read_text().partition("\n## Sources\n")
+    named = set(re.findall(r"\b([MWDF]\d)\b", " ".join(re.findall(r"\[([^\]]+)\](?!\()", text))))
+    listed = re.findall(r"^\| ([MWDF]\d) \|.*\]\(https://", sources, re.MULTILINE)
+    assert named == set(listed)
+    assert len(listed) == len(named) > 15
+
+
+def test_rules_that_a_page_names_exist() -> None:
+    rules = {
+        rule
+        for page in (ROOT / "specs").glob("*.md")
+        for rule in re.findall(r"\*\*([A-Z]{2}-\d+)\*\*", page.read_text())
+    }
+    kinds = {rule.partition("-")[0] for rule in rules}
+    assert len(rules) > 200
+    for page in PAGES:
+        named = {rule for rule in re.findall(r"\b[A-Z]{2}-\d+\b", page.read_text()) if rule.partition("-")[0] in kinds}
+        assert named <= rules, f"{page.name}: {named - rules}"
