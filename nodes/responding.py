@@ -29,6 +29,8 @@ from protocols.link.stream_server import StreamServer
 from protocols.pairing import LinkingCode, PairingWindow
 from specs.registry import CODE_LIFETIME_S, LINK_ROLES, MAX_UNAUTHENTICATED_STREAMS, CloseCode, LinkType
 
+_LOOK_S: Final = 0.1
+"""How often it is looked whether a code has ended."""
 _MAX_WAITING_LINKS: Final = 64
 """Links that nobody has taken with ``next_link``; one more, and the oldest of them is not given out."""
 
@@ -138,6 +140,14 @@ class Responding(Node):
         for machine in self._machines(kind):
             machine.open_pairing(window)
         return code
+
+    async def pairing_over(self, link_type: LinkType | None = None) -> bool:
+        """Wait until the linking code of a link type has ended; whether a device has paired with it."""
+        kind = self.serves if link_type is None else link_type
+        window = self._windows.get(kind)
+        while window is not None and self._windows.get(kind) is window and window.is_open(trio.current_time()):  # noqa: ASYNC110
+            await trio.sleep(_LOOK_S)
+        return window is not None and window.is_used
 
     def close_pairing(self, link_type: LinkType | None = None) -> None:
         """End the linking code of a link type."""

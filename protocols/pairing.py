@@ -54,7 +54,7 @@ def pair_id_of(pair_secret: bytes) -> bytes:
 class PairingWindow:
     """The time in which one code may be used, the tries that it has left, and who used it (PR-4, PR-20 f., PR-32)."""
 
-    __slots__ = ("_kept", "_psk0", "claimed_by", "code", "expires_s", "tries_left")
+    __slots__ = ("_kept", "_psk0", "claimed_by", "code", "expires_s", "is_used", "tries_left")
 
     def __init__(
         self, code: LinkingCode, now: float, lifetime_s: float = CODE_LIFETIME_S, tries: int = CODE_TRIES
@@ -64,6 +64,8 @@ class PairingWindow:
         self.tries_left = tries
         self.claimed_by: bytes | None = None
         """Key id of the device that was accepted with this code: no other one may use it."""
+        self.is_used = False
+        """Whether that device has proven a session: the pairing is over, and was a success."""
         self._kept = b""
         self._psk0: Final = code.psk0()
 
@@ -102,3 +104,4 @@ class PairingWindow:
         """End the code when the device that used it has proven a session with what came of it (PR-32, PR-37)."""
         if self.claimed_by == key_id and self._kept == pair_id:
             self.tries_left = 0
+            self.is_used = True

@@ -12,6 +12,7 @@ import trio
 
 from nodes.errors import LinkClosedError
 from nodes.link import Link
+from nodes.uplink.backoff import Backoff, BackoffLimits
 from nodes.wakeup import Wakeup
 from protocols.errors import AerolinkError
 
@@ -39,7 +40,7 @@ class Keeper:
 
     async def run(self) -> NoReturn:
         """Keep the link for ever."""
-        wait_s, said = FIRST_WAIT_S, ""
+        backoff, said = Backoff(BackoffLimits(FIRST_WAIT_S, LONGEST_WAIT_S), secrets.token_bytes), ""
         while True:
             try:
                 link = await self.connect()
@@ -53,12 +54,12 @@ class Keeper:
                 await serve_link(link, self.serve)
                 self.tell(f"{self.name}: the link is down ({link.down.reason.value if link.down else 'closed'})")
                 if trio.current_time() - began_s > STEADY_S:
-                    wait_s = FIRST_WAIT_S
-            wait_s = FIRST_WAIT_S if await self._rest(wait_s) else min(2 * wait_s, LONGEST_WAIT_S)
+                    backoff.reset()
+            if await self._rest(backoff.next_s()):
+                backoff.reset()
 
-    async def _rest(self, longest_s: float) -> bool:
+    async def _rest(self, rest_s: float) -> bool:
         """Wait, for a moment at least whatever a relay says; return whether there may be a way."""
-        rest_s = _jittered(longest_s)
         await trio.sleep(_SHORTEST_WAIT_S)
         with trio.move_on_after(rest_s - _SHORTEST_WAIT_S):
             await self.way.wait()
@@ -83,8 +84,3 @@ async def until_down(serve: Callable[[Link], Awaitable[object]], link: Link) -> 
         noticed = True
     if noticed:
         await trio.sleep_forever()
-
-
-def _jittered(wait_s: float) -> float:
-    """Half to all of it: many stations that lost the same neighbour do not come back at once."""
-    return wait_s * (0.5 + secrets.randbelow(1_000) / 2_000)

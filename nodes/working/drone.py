@@ -1,6 +1,7 @@
 """A drone from its configuration: what flies, where it listens, what of its flights is recorded."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import trio
@@ -8,10 +9,13 @@ import trio
 from nodes.config import Config
 from nodes.drone import Drone
 from nodes.flight import FlightFrame, load_replay
+from nodes.mavlink.opening import open_ports
+from nodes.mavlink.port import MavlinkPort
 from nodes.stations.camera import CameraStand
 from nodes.stations.craft import Craft
 from nodes.stations.drone import DroneSetup, DroneStation
-from nodes.stations.notes import Say
+from nodes.stations.live import LiveVehicle
+from nodes.stations.notes import Line, Say
 from nodes.stations.openings import open_kept
 from nodes.stations.recorder import RecordedFlight
 from nodes.stations.vehicle import ModelVehicle, ParkedVehicle, RecordedVehicle, Vehicle
@@ -20,7 +24,6 @@ from nodes.working.errands import Errands, show_codes
 from protocols.authority import AuthorityPolicy
 from protocols.failsafe import Effect, FailsafeConfig
 from specs.airlink.authority import Right
-from specs.registry import Role
 
 _MIB: Final = 2**20
 _LOOK_S: Final = 0.1
@@ -29,8 +32,13 @@ _ACTIONS: Final = {"return": Effect.RETURN_HOME, "land": Effect.LAND}
 
 async def work_drone(config: Config, errands: Errands, say: Say) -> None:
     limits = SpoolLimits(config.logs.quota_mib * _MIB, keep_handed_over=True)
-    vehicle, flight = await _vehicle(config)
-    async with open_kept(config.node.state_dir, limits) as kept, Drone(kept.stores, config.link_config()) as drone:
+    tell = partial(_tell, say, config.name)
+    async with (
+        open_kept(config.node.state_dir, limits) as kept,
+        open_ports(config.mavlink.ports, tell) as ports,
+        Drone(kept.stores, config.link_config()) as drone,
+    ):
+        vehicle, flight = await _vehicle(config, ports)
         rules = config.authority
         setup = DroneSetup(
             config.link.listen,
@@ -44,14 +52,22 @@ async def work_drone(config: Config, errands: Errands, say: Say) -> None:
         station = DroneStation(drone, setup, craft, state.peers, state.drone_sealing, kept.logs, say, config.name)
         where = await station.listen()
         station.tell(f"listens on {where} ({config.link.carrier})")
-        show_codes(errands, drone.open_pairing, Role.DRONE, drone.key_id())
+        if ports:
+            station.tell(f"MAVLink of the autopilot at {ports[0].where}")
         async with trio.open_nursery() as nursery:
+            show_codes(errands, drone, station.tell, nursery)
             nursery.start_soon(station.run)
             nursery.start_soon(_record, vehicle, flight, station)
 
 
-async def _vehicle(config: Config) -> tuple[Vehicle, RecordedFlight | None]:
+def _tell(say: Say, name: str, text: str) -> None:
+    say(Line(name, text))
+
+
+async def _vehicle(config: Config, ports: list[MavlinkPort]) -> tuple[Vehicle, RecordedFlight | None]:
     """Return what flies, and the flight if it is known already."""
+    if ports:
+        return LiveVehicle(ports[0]), None
     path, speed = config.flight.replay, config.flight.speed
     if path is not None:
         replay = await load_replay(path, lambda _done, _total: None)
