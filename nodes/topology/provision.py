@@ -164,6 +164,9 @@ class _Provisioning:
             code = await self._code(drone, node.role)
             errands = Errands(asks=Role.DRONE, code=code, drone_id=self._places.ids[drone])
             await self._begin(nursery, name, errands)
+            for device, each in self._topology.nodes.items():
+                if each.cloud == name:  # else it waits longer each time before it looks for its cloud again
+                    await self._begin(nursery, device)
             await self._up(name, drone)
 
     def _shown_by(self, name: str) -> tuple[Role, ...]:
@@ -216,7 +219,8 @@ class _Provisioning:
         return self._codes[name, peer].pop()
 
     async def _token(self, name: str, cloud: str) -> str:
-        """Return a token with which one device may enrol."""
+        """Return a token with which one device may enrol, as soon as the cloud is there."""
+        await self._until(lambda: bool(self._board.book.status(cloud).latest), f"{cloud} has not begun")
 
         def make() -> str:
             now = time.time()

@@ -82,6 +82,8 @@ def _of_ways(topology: Topology) -> Problems:
     """Links over relays need somebody who passes them on."""
     sealed: dict[str, str] = {}
     for name, node in topology.nodes.items():
+        if node.role is Role.RC:
+            yield from _of_carriers(topology, name, node)
         if node.role is Role.MOBILE:
             yield from _of_mobile(topology, name, node)
         if node.role is not Role.CLOUD:
@@ -94,6 +96,16 @@ def _of_ways(topology: Topology) -> Problems:
                 yield where, f'"drones" in [nodes.{name}] names "{drone}", to which there is no way: it needs {way}'
             if sealed.setdefault(drone, name) != name:
                 yield where, f'"{drone}" seals its flights for one cloud, and [nodes.{sealed[drone]}] names it already'
+
+
+def _of_carriers(topology: Topology, name: str, node: NodeTable) -> Problems:
+    carriers = {drone: topology.nodes[drone].carrier for drone in node.drones}
+    if len(set(carriers.values())) > 1:
+        listed = ", ".join(f"{drone} {carrier}" for drone, carrier in carriers.items())
+        yield (
+            ("nodes", name, "drones"),
+            f'"drones" in [nodes.{name}] differ in "carrier": {listed}; an rc has one for all',
+        )
 
 
 def _of_mobile(topology: Topology, name: str, node: NodeTable) -> Problems:

@@ -4,13 +4,16 @@ One object a line, as ``aerolink node --json`` writes them.
 """
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final
 
 import trio
 
+from nodes.config import Config
 from nodes.stations.notes import LinkIsDown, LinkMeter, Note, Say, from_line
+from nodes.working import Errands, work
 
 METERS_S: Final = 1.0
 """Counters of a link are told no more often, and once more when it has ended."""
@@ -58,7 +61,18 @@ class Sparing:
         self._say(note)
 
 
-async def until_alone(stdin: trio.abc.ReceiveStream) -> None:
-    """Wait until whoever has started this process has gone, or lets go of it: its end of stdin is closed."""
+async def work_supervised(config: Config, errands: Errands, write: Callable[[str], None]) -> None:
+    """Run a station until whoever has started this process has gone, or lets go of it: its end of stdin is closed.
+
+    ``write`` takes lines. Errors as :func:`nodes.working.work`.
+    """
+    stdin = trio.lowlevel.FdStream(sys.stdin.fileno())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_with, stdin, nursery.cancel_scope)
+        await work(config, errands, Sparing(lambda note: write(line_of(note))).say)
+
+
+async def _end_with(stdin: trio.abc.ReceiveStream, scope: trio.CancelScope) -> None:
     while await stdin.receive_some(_CHUNK_BYTES):
         pass
+    scope.cancel()
