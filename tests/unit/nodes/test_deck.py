@@ -30,6 +30,7 @@ from specs.airlink.telemetry import Battery
 from specs.registry import ChannelId, Role
 from specs.remotelink import LogReceipt, RevokePeer, SealingKeys
 from tests.helpers.decks import CLOUD, KEYS, MOBILE, OTHER, RC, ROLES, DeckWorld
+from tests.live.kit import virtual
 
 HOLD, PLACE = Command(CommandCode.HOLD), GoTo(1, 2, 3)
 PHOTO = CameraControl(CameraAction.TAKE_PHOTO, 0, 100)
@@ -40,7 +41,6 @@ ACTING = MavlinkFrame(bytes((0xFE, 33, 7, 1, 1, 76)) + bytes(35))
 STEERING = MavlinkFrame(bytes((0xFE, 11, 7, 1, 1, 69)) + bytes(13))
 CONFIG = FailsafeConfig(1.0, 5.0)
 
-autojump = pytest.mark.usefixtures("autojump_clock")
 
 
 async def flown_by(who: bytes, **options: Any) -> DeckWorld:
@@ -57,9 +57,9 @@ async def mavlink(world: DeckWorld, who: bytes, frame: MavlinkFrame) -> None:
 # --- admission ----------------------------------------------------------------------------------
 
 
-@autojump
 @pytest.mark.parametrize("message", [HOLD, PLACE, SETTINGS], ids=lambda message: type(message).__name__)
 @pytest.mark.parametrize("who", [MOBILE, OTHER, CLOUD], ids=["mobile", "other", "cloud"])
+@virtual
 async def test_au_20_al_11_a_command_of_another_is_refused(who: bytes, message: Any) -> None:
     world = await flown_by(RC)
     assert await world.ask(who, message) is Result.NOT_ALLOWED
@@ -70,7 +70,7 @@ async def test_au_20_al_11_a_command_of_another_is_refused(who: bytes, message: 
     assert len(world.vehicle.done) == 1
 
 
-@autojump
+@virtual
 async def test_au_20_without_a_holder_nobody_commands() -> None:
     world = DeckWorld()
     for who in ROLES:
@@ -82,7 +82,7 @@ async def test_au_20_without_a_holder_nobody_commands() -> None:
     assert world.deck.refused == 12
 
 
-@autojump
+@virtual
 async def test_au_1_the_link_is_the_subject_whatever_it_runs_over() -> None:
     """Two links of one key are one subject; the same role with another key is another."""
     world = await flown_by(MOBILE)
@@ -95,7 +95,7 @@ async def test_au_1_the_link_is_the_subject_whatever_it_runs_over() -> None:
     assert len(world.vehicle.done) == 1
 
 
-@autojump
+@virtual
 async def test_au_20_the_check_is_of_the_moment() -> None:
     world = await flown_by(RC)
     assert await world.want(RC, AuthorityAction.OFFER, MOBILE) is Result.DONE
@@ -106,7 +106,7 @@ async def test_au_20_the_check_is_of_the_moment() -> None:
     assert [change.after for change in world.deck.authority.handed_over] == [MOBILE]
 
 
-@autojump
+@virtual
 async def test_au_20_the_payload_right_is_another() -> None:
     world = await flown_by(RC)
     assert await world.ask(RC, PHOTO) is Result.NOT_ALLOWED
@@ -116,7 +116,7 @@ async def test_au_20_the_payload_right_is_another() -> None:
     assert world.vehicle.done == [PHOTO]
 
 
-@autojump
+@virtual
 async def test_au_20_what_means_nothing_to_a_drone_is_not_done() -> None:
     world = await flown_by(RC)
     assert await world.ask(RC, Answer(Result.DONE)) is Result.UNSUPPORTED
@@ -125,7 +125,7 @@ async def test_au_20_what_means_nothing_to_a_drone_is_not_done() -> None:
     assert (world.vehicle.done, world.deck.refused) == ([], 2)
 
 
-@autojump
+@virtual
 async def test_au_21_reading_frames_pass_and_others_need_the_right() -> None:
     world = await flown_by(RC)
     await mavlink(world, MOBILE, READING)
@@ -137,7 +137,7 @@ async def test_au_21_reading_frames_pass_and_others_need_the_right() -> None:
     assert world.vehicle.done == [READING.frame, ACTING.frame]
 
 
-@autojump
+@virtual
 async def test_au_22_buttons_of_the_payload_need_the_payload() -> None:
     world = await flown_by(RC)
     everything = Sticks(1, 2, 3, 4, Buttons.PHOTO | Buttons.RECORD | Buttons.PAUSE)
@@ -151,7 +151,7 @@ async def test_au_22_buttons_of_the_payload_need_the_payload() -> None:
 # --- refusals and alarms ------------------------------------------------------------------------
 
 
-@autojump
+@virtual
 async def test_au_23_alarms_are_rationed_for_each_sender() -> None:
     world = await flown_by(RC)
     for _ in range(50):
@@ -165,7 +165,7 @@ async def test_au_23_alarms_are_rationed_for_each_sender() -> None:
     assert world.alarms[-1].detail.endswith("(47 more since the last)")
 
 
-@autojump
+@virtual
 async def test_au_23_what_was_under_way_raises_no_alarm() -> None:
     world = await flown_by(RC)
     await world.want(RC, AuthorityAction.OFFER, MOBILE)
@@ -181,7 +181,7 @@ async def test_au_23_what_was_under_way_raises_no_alarm() -> None:
     assert len(world.alarms) == 2
 
 
-@autojump
+@virtual
 async def test_au_11_au_23_the_owners_words_of_another_raise_an_alarm() -> None:
     world = await flown_by(MOBILE)
     for action in (AuthorityAction.REVOKE, AuthorityAction.OVERRIDE):
@@ -191,7 +191,7 @@ async def test_au_11_au_23_the_owners_words_of_another_raise_an_alarm() -> None:
     assert world.kinds()[2:] == [AlarmKind.AUTHORITY_TAKEN]
 
 
-@autojump
+@virtual
 async def test_au_9_a_revoked_peer_is_at_no_deck() -> None:
     world = await flown_by(MOBILE)
     world.deck.forget(MOBILE)
@@ -201,14 +201,14 @@ async def test_au_9_a_revoked_peer_is_at_no_deck() -> None:
     assert world.deck.authority.holder(Right.FLIGHT) is None
 
 
-@autojump
+@virtual
 async def test_a_vehicle_that_fails_is_answered() -> None:
     world = await flown_by(RC)
     world.vehicle.error = UnsupportedError("no such motor")
     assert await world.ask(RC, HOLD) is Result.FAILED
 
 
-@autojump
+@virtual
 async def test_a_caller_that_mixes_up_channels_is_told() -> None:
     world = await flown_by(RC)
     wrong: list[tuple[ChannelId, Any, float | None]] = [
@@ -224,7 +224,7 @@ async def test_a_caller_that_mixes_up_channels_is_told() -> None:
 # --- control ------------------------------------------------------------------------------------
 
 
-@autojump
+@virtual
 async def test_au_30_control_that_comes_too_late_is_nothing() -> None:
     world = await flown_by(RC)
     await world.control(RC, STICKS, lifetime_s=-0.1)
@@ -248,7 +248,7 @@ async def test_au_34_sticks_rest_when_their_time_is_over(autojump_clock: MockClo
         nursery.cancel_scope.cancel()
 
 
-@autojump
+@virtual
 async def test_au_34_sticks_rest_when_the_holder_changes() -> None:
     world = await flown_by(RC)
     await world.control(RC, STICKS)
@@ -280,7 +280,7 @@ async def test_au_33_mavlink_while_the_failsafe_flies(autojump_clock: MockClock)
 # --- what peers are told ------------------------------------------------------------------------
 
 
-@autojump
+@virtual
 async def test_au_14_everybody_is_told_of_every_change() -> None:
     world = DeckWorld()
     assert all(states == [AuthorityState(0, 0, 0, *(NOBODY,) * 4)] * len(states) for states in world.told.values())
@@ -307,7 +307,7 @@ async def test_au_14_and_every_second_without_one(autojump_clock: MockClock) -> 
         nursery.cancel_scope.cancel()
 
 
-@autojump
+@virtual
 async def test_au_15_who_asks_too_often_is_told_to_wait_and_the_others_are_spared() -> None:
     world = DeckWorld()
     before = len(world.told[OTHER])
@@ -322,7 +322,7 @@ async def test_au_15_who_asks_too_often_is_told_to_wait_and_the_others_are_spare
     assert results.count(Result.DONE) == 5
 
 
-@autojump
+@virtual
 async def test_au_14_a_link_that_is_ending_keeps_nobody_from_being_told() -> None:
     world = DeckWorld()
 
@@ -334,7 +334,7 @@ async def test_au_14_a_link_that_is_ending_keeps_nobody_from_being_told() -> Non
     assert world.told[OTHER][-1].flight_holder == RC
 
 
-@autojump
+@virtual
 async def test_au_10_the_last_link_is_what_counts() -> None:
     world = await flown_by(RC)
     await world.want(RC, AuthorityAction.OFFER, MOBILE)
@@ -360,7 +360,7 @@ async def test_au_8_time_is_the_decks(autojump_clock: MockClock) -> None:  # noq
 # --- the cloud ----------------------------------------------------------------------------------
 
 
-@autojump
+@virtual
 @pytest.mark.parametrize(
     "message", [SealingKeys(b"key"), LogReceipt(bytes(16), bytes(32)), RevokePeer(OTHER)],
     ids=lambda message: type(message).__name__,
@@ -376,7 +376,7 @@ async def test_au_24_the_clouds_words_need_its_role(message: Any) -> None:
     assert world.vehicle.done == []
 
 
-@autojump
+@virtual
 async def test_gl_11_sealing_keys_are_answered_by_keys_or_by_why_not() -> None:
     world = DeckWorld()
     assert await world.request(CLOUD, SealingKeys(b"key")) == KEYS
@@ -385,7 +385,7 @@ async def test_gl_11_sealing_keys_are_answered_by_keys_or_by_why_not() -> None:
     assert await world.ask(CLOUD, SealingKeys(b"key")) is Result.FAILED
 
 
-@autojump
+@virtual
 async def test_gl_12_done_comes_after_the_effect_and_again() -> None:
     world = DeckWorld()
     receipt = LogReceipt(bytes(16), bytes(32))
@@ -398,7 +398,7 @@ async def test_gl_12_done_comes_after_the_effect_and_again() -> None:
     assert world.keeper.kept == [receipt, receipt, OTHER, OTHER]
 
 
-@autojump
+@virtual
 async def test_gl_12_a_revocation_holds_before_it_is_durable() -> None:
     world = await flown_by(OTHER)
     world.keeper.fails = True
@@ -407,7 +407,7 @@ async def test_gl_12_a_revocation_holds_before_it_is_durable() -> None:
     assert await world.ask(OTHER, HOLD) is Result.NOT_ALLOWED
 
 
-@autojump
+@virtual
 async def test_gl_16_a_revocation_that_is_not_this_cloud_s_business_changes_nothing() -> None:
     world = await flown_by(OTHER)
     world.keeper.lets_revoke = False
@@ -417,7 +417,7 @@ async def test_gl_16_a_revocation_that_is_not_this_cloud_s_business_changes_noth
     assert [alarm.kind for alarm in world.alarms] == [AlarmKind.AUTHORITY_REFUSED]
 
 
-@autojump
+@virtual
 async def test_gl_13_nobody_revokes_itself() -> None:
     world = DeckWorld()
     assert await world.ask(CLOUD, RevokePeer(CLOUD)) is Result.INVALID
