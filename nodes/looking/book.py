@@ -58,7 +58,7 @@ class StatusBook:
         page = self._page(name)
         if page is not None:
             page.role, page.pid, page.ids, page.version = role, pid, ids, version
-            page.began_s, page.running, page.why = self._clock(), True, ""
+            page.begin(self._clock())
 
     def ended(self, name: str, why: str) -> None:
         """Say that a node has ended, which it may not have said itself: all its links are down."""
@@ -139,6 +139,11 @@ class _Page:
         text = sentence(note) if self._quarters.passes(note) else ""
         if text:
             self._latest.append(_clipped(text))
+
+    def begin(self, now_s: float) -> None:
+        """A node that begins again has no links, and counts from nothing; what it has done before counts as well."""
+        self.end("", now_s)
+        self.began_s, self.running = now_s, True
 
     def end(self, why: str, now_s: float) -> None:
         self.running, self.why = False, _clipped(why)

@@ -59,8 +59,8 @@ class LinkRow:
         """Nothing of it is up any more, whatever was said."""
         if self.is_up:
             self._downs = self._ups
-            self._fold_all()
             self._close(reason, now_s)
+        self._fold_all()
 
     def take_meter(self, note: LinkMeter) -> None:
         self._newest = note.times
