@@ -44,6 +44,7 @@ FRAMES: Final = [FlightFrame(number / 100, _PIECES[number % 1_000]) for number i
 OVER: Final = 2.0
 RANKS: Final = [state.value for state in (LogState.RECEIVED, LogState.HANDED_OVER, LogState.ACKNOWLEDGED)]
 HOPS: Final = ("drone", "rc", "mobile")
+HOPS_AND_CLOUD: Final = (*HOPS, "cloud")
 LINKS: Final = {
     "drone-rc": ("rc", "drone"),
     "rc-mobile": ("mobile", "rc"),
@@ -272,7 +273,7 @@ async def left_in_outbox(chain: Chain) -> tuple[OutboxState, list[int]]:
 # --- the test -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("killed", [*list(KILLS)[:-1], pytest.param("each", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("killed", [*[pytest.param(role, marks=pytest.mark.slow) for role in HOPS_AND_CLOUD], "each"])
 async def test_nothing_acknowledged_is_lost(tmp_path: Path, killed: str) -> None:
     await go_through(tmp_path, KILLS[killed])
 
