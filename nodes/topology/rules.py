@@ -74,8 +74,8 @@ def _named(topology: Topology, where: Where, other: str, wanted: Role) -> Proble
         known = topology.of_role(wanted)
         yield where, f'"{key}" in [nodes.{name}] names {shown(other)}, which is not there{hint(other, known)}'
     elif node.role is not wanted:
-        what = f'of role "{node.role.name.lower()}", and must be a {wanted.name.lower()}'
-        yield where, f'"{key}" in [nodes.{name}] names "{other}", which is {what}'
+        roles = f'its role is "{node.role.name.lower()}", and must be "{wanted.name.lower()}"'
+        yield where, f'"{key}" in [nodes.{name}] names "{other}": {roles}'
 
 
 def _of_ways(topology: Topology) -> Problems:
