@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from protocols import codec
 from protocols.errors import MalformedError, UsageError
 from protocols.maps import unpack_map_untrusted
+from protocols.ownmessages import OwnMessage
 from specs.airlink.numbers import Direction
 from specs.airlink.table import MessageType
 from specs.registry import ChannelId
@@ -32,6 +33,26 @@ class MessageTable(Generic[M]):
         self._by_type: Final[dict[type[object], MessageType]] = {row.format.type: row for row in listed}
         if not len(self.rows) == len(self._by_type) == len(listed):
             raise UsageError(f"{name}: a number or a dataclass stands twice in the table")
+
+    def extended(self, own: Iterable[OwnMessage]) -> "MessageTable[Any]":
+        """A table with a user's messages as well (AL-30); this one stays as it is.
+
+        UsageError if a number or a dataclass stands twice, or the link has no such channel.
+        """
+        added: Final = tuple(own)
+        for each in added:
+            if each.channel not in self.channels:
+                raise UsageError(f"{each.format.name}: the {self.name} has no channel {each.channel.name}")
+        return MessageTable(self.name, (*self.rows.values(), *(each.row for each in added)))
+
+    def extended_by_fitting(self, own: Iterable[OwnMessage]) -> "MessageTable[Any]":
+        """The same, without those whose channel the link does not have: for who serves links of several kinds."""
+        return self.extended(each for each in own if each.channel in self.channels)
+
+    @property
+    def channels(self) -> frozenset[ChannelId]:
+        """The channels that carry messages on this link."""
+        return frozenset(row.channel for row in self.rows.values())
 
     def row(self, message: M | type[M]) -> MessageType:
         """The row of a message or of its class: number, channel, class of service, direction; UsageError."""

@@ -69,16 +69,25 @@ class Hands:
         beat = Heartbeat(NodeState.ACTIVE, time_ms)
         send_or_drop(self.link, SendControl(ChannelId.CONTROL, self._table.encode(beat)))
 
+    async def request(self, message: object) -> object | None:
+        """Send a request, one of the user's own or another; its answer, or None for one that says nothing.
+
+        LinkClosedError, and UsageError for what is no message of this link.
+        """
+        data = self._table.encode(message)
+        self.requests += 1
+        reply = await self.link.request(data)
+        self.answers += 1
+        try:
+            answer: object = self._table.decode_untrusted(ChannelId.COMMAND, reply, Direction.DOWN)
+        except MalformedError:
+            return None
+        return answer
+
     async def ask(self, message: object, text: str = "") -> Answer | None:
         """Send a request; the answer, or None for one that says nothing. LinkClosedError."""
-        self.requests += 1
         began_s = trio.current_time()
-        data = await self.link.request(self._table.encode(message))
-        try:
-            answer = self._table.decode_untrusted(ChannelId.COMMAND, data, Direction.DOWN)
-        except MalformedError:
-            answer = None
-        self.answers += 1
+        answer = await self.request(message)
         if not isinstance(answer, Answer):
             return None
         if text:

@@ -6,7 +6,7 @@ It needs no cloud to fly: what is for the cloud waits, durably, until it is ther
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -28,9 +28,11 @@ from protocols.airlink import AIRLINK
 from protocols.errors import MalformedError
 from protocols.events import CommandReceived
 from protocols.groundlink import GROUNDLINK
+from protocols.messages import MessageTable
+from protocols.ownmessages import OwnMessage
 from protocols.remotelink import REMOTE_MOBILE
 from specs.airlink.command import Answer, Result
-from specs.airlink.numbers import Direction
+from specs.airlink.numbers import FIRST_USER_MESSAGE, Direction
 from specs.groundlink import LinkQuality, ShownDrone
 from specs.registry import LinkType
 
@@ -49,6 +51,8 @@ class MobileSetup:
     """Where its cloud is; None: it has none."""
     cloud_name: str | None = None
     """The name in the cloud's certificate, where it is not the host of ``cloud``."""
+    own: tuple[OwnMessage, ...] = ()
+    """Messages of the user's own: ``station.see`` is given those that come, ``hands.request`` sends requests."""
 
 
 class MobileStation(Station):
@@ -73,8 +77,10 @@ class MobileStation(Station):
         self._mobile = mobile
         self._setup = setup
         self._way = way
-        self._passing = Passing(GROUNDLINK, self._look)
-        self._intake = Intake(GROUNDLINK, self, self.desk, self._take_untrusted, self.cloud.log_added)
+        self._table: MessageTable[Any] = REMOTE_MOBILE.extended_by_fitting(setup.own)
+        passed_on: MessageTable[Any] = GROUNDLINK.extended_by_fitting(setup.own)
+        self._passing = Passing(passed_on, self._look)
+        self._intake = Intake(passed_on, self, self.desk, self._take_untrusted, self.cloud.log_added)
         self._shown: bytes | None = None
         self._shown_news = trio.Event()
         self._drone_there = False
@@ -105,14 +111,15 @@ class MobileStation(Station):
 
     async def _serve_rc(self, link: Link) -> None:
         try:
-            await self.serve(link, "rc-mobile", "tcp", self._intake.run)
+            await self.serve(link, "rc-mobile", "tcp", self._intake.run, self.cloud.tell_quality)
         finally:
             self._passing.forget()
             self._shown, self._drone_there = None, False
 
     def _take_untrusted(self, event: Shown) -> None:
         data = self._passing.take_untrusted(event)
-        is_drones = int.from_bytes(event.data[:2], "big") in AIRLINK.rows  # CL-12
+        number = int.from_bytes(event.data[:2], "big")
+        is_drones = number in AIRLINK.rows or number >= FIRST_USER_MESSAGE  # CL-12
         if data is not None and is_drones:
             self.cloud.telemetry(data, self._shown if self._shown == self.drone_id and self._shown else b"")  # GL-4
 
@@ -159,7 +166,7 @@ class MobileStation(Station):
             await Keeper(connect, self._serve_drone, self.tell, "mobile-drone", self._way_to_drone).run()
 
     async def _serve_drone(self, link: Link) -> None:
-        hands = self.hands = Hands(link, REMOTE_MOBILE, self._mobile.key_id(), self.tell)
+        hands = self.hands = Hands(link, self._table, self._mobile.key_id(), self.tell)
         try:
             await self.serve(link, "mobile-drone", RELAY, self._take_from_drone, hands.used_by(self.fly))
         finally:
@@ -174,7 +181,7 @@ class MobileStation(Station):
 
     def _see_drone_untrusted(self, event: Shown) -> None:
         try:
-            message = REMOTE_MOBILE.decode_untrusted(event.channel, event.data, Direction.DOWN)
+            message = self._table.decode_untrusted(event.channel, event.data, Direction.DOWN)
         except MalformedError:
             return
         if self.hands is not None:

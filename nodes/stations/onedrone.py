@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from nodes.config.endpoint import Endpoint
 from nodes.link import Link
@@ -14,6 +14,7 @@ from nodes.stations.keep import Keeper
 from nodes.stations.passing import Passing
 from nodes.stations.quality import Rating
 from protocols.airlink import AIRLINK
+from protocols.messages import MessageTable
 from specs.groundlink import LinkQuality
 from specs.registry import LinkType
 
@@ -37,7 +38,8 @@ class OneDrone:
     def __init__(self, station: "RcStation", rc: RemoteController, place: DronePlace) -> None:
         self.hands: Hands | None = None
         """The link to it, while there is one."""
-        self.passing: Final = Passing(AIRLINK, self._look)
+        self._table: MessageTable[Any] = AIRLINK.extended_by_fitting(station.setup.own)
+        self.passing: Final = Passing(self._table, self._look)
         """Between the drone and those that it is shown to."""
         self._station = station
         self._rc = rc
@@ -45,7 +47,7 @@ class OneDrone:
         self._carrier: CarrierName = station.setup.carrier
         self._rating: Rating | None = None
         self._quality = LinkQuality(LinkType.AIRLINK, False, place.key_id, 0, 0, 0, 0)
-        self._intake = Intake(AIRLINK, station, station.desk, self._take_untrusted, station.cloud.log_added)
+        self._intake = Intake(self._table, station, station.desk, self._take_untrusted, station.cloud.log_added)
 
     async def run(self) -> NoReturn:
         """Keep the link."""
@@ -60,7 +62,7 @@ class OneDrone:
 
     async def _serve(self, link: Link) -> None:
         station = self._station
-        hands = self.hands = Hands(link, AIRLINK, self._rc.key_id(), station.tell)
+        hands = self.hands = Hands(link, self._table, self._rc.key_id(), station.tell)
         self._rating = Rating(link, LinkType.AIRLINK)
         try:
             await station.serve(link, "drone-rc", self._carrier, self._intake.run, hands.used_by(station.fly))

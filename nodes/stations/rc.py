@@ -4,6 +4,7 @@ With a way to a cloud of its own it is a dock: what its drones tell and record g
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,16 +21,16 @@ from nodes.stations.hands import Fly, Hands
 from nodes.stations.logs import LogDesk, ask_over
 from nodes.stations.notes import Say
 from nodes.stations.onedrone import DronePlace, OneDrone
-from protocols.errors import UsageError
-from protocols.events import BulkStatus, CommandReceived, SendState
+from nodes.stations.quality import QUALITY_S
+from protocols.errors import MalformedError, UsageError
+from protocols.events import BulkStatus, CommandReceived, SendState, StateReceived
 from protocols.groundlink import GROUNDLINK
+from protocols.ownmessages import OwnMessage
 from specs.airlink.command import Answer, Result
+from specs.airlink.numbers import Direction
 from specs.groundlink import ShownDrone
 
-__all__ = ["QUALITY_S", "DronePlace", "RcSetup", "RcStation"]
-
-QUALITY_S: Final = 1.0
-"""How often mobiles are told of each drone's link."""
+__all__ = ["DronePlace", "RcSetup", "RcStation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class RcSetup:
     """Where its cloud is, if it is a dock; None: it has none."""
     cloud_name: str | None = None
     """The name in the cloud's certificate, where it is not the host of ``cloud``."""
+    own: tuple[OwnMessage, ...] = ()
+    """Messages of the user's own: ``station.see`` is given those that come, ``hands.request`` sends requests."""
 
 
 class RcStation(Station):
@@ -71,7 +74,7 @@ class RcStation(Station):
         self.cloud: Final = CloudDesk(self, rc, self.desk)
         """What is for the cloud."""
         self.see: Callable[[object], None] = lambda _: None
-        """Given everything that any drone shows."""
+        """Given everything that any drone shows, and how good the ways of mobiles to a cloud are."""
         self.fly: Fly = Hands.beat
         """What the pilot does on each link to each drone, heartbeats included."""
         self._rc = rc
@@ -138,8 +141,14 @@ class RcStation(Station):
         async for event in link:
             if isinstance(event, CommandReceived):  # nothing is commanded here (specs/6-groundlink.md)
                 answer_to(link, event.id, event.channel, GROUNDLINK.encode(Answer(Result.UNSUPPORTED)))
+            elif isinstance(event, StateReceived):
+                self._see_mobile_untrusted(event)
             elif isinstance(event, IncomingObject):
                 event.end(BulkStatus.REFUSED)
+
+    def _see_mobile_untrusted(self, event: StateReceived) -> None:
+        with suppress(MalformedError):  # of all telemetry, LinkQuality alone travels up (GL-1)
+            self.see(GROUNDLINK.decode_untrusted(event.channel, event.data, Direction.UP))
 
     async def _hand_over(self, link: Link) -> None:
         await self.desk.hand_over(link, ask_over(link, GROUNDLINK), self.tell)

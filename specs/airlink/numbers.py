@@ -14,6 +14,9 @@ from specs.strict import bounded_bytes, fixed_bytes, i16, i32, ranged, u16
 
 FIRST_USER_MESSAGE: Final = 0x8000
 """Numbers from here on are never given a meaning here (AL-3)."""
+LAST_USER_MESSAGE: Final = 0xFFFF
+MAX_USER_STATE_BYTES: Final = 1_116
+"""A user's message on `telemetry` fits one datagram on every path, relays included (CH-30, AL-31)."""
 MAX_TEXT_BYTES: Final = 200
 MAX_SETTINGS_BYTES: Final = 1_000
 """An encoded map inside a message: it fits one protected datagram (AL-7)."""
@@ -63,8 +66,8 @@ class Direction(IntFlag):
     """From the drone."""
 
 
-def numbered(number: MessageId) -> "Construct[Any, Any]":
-    """The head of every message."""
+def numbered(number: int) -> "Construct[Any, Any]":
+    """The head of every message: its number, a ``MessageId`` or a user's (AL-30)."""
     return construct.Const(int(number), u16)
 
 

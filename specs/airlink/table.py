@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from specs.airlink.numbers import Direction, MessageId
+from specs.airlink.numbers import Direction
 from specs.registry import AIRLINK_CHANNELS, ChannelClass, ChannelId
 from specs.strict import Format
 
@@ -15,19 +15,21 @@ _SERVICES: Final = {channel.id: channel.service for channel in AIRLINK_CHANNELS}
 class MessageType:
     """A row of the message table."""
 
-    id: MessageId
-    """Number on the wire."""
+    id: int
+    """Number on the wire: a ``MessageId``, or a user's (AL-30)."""
     format: Format[Any]
     """Bytes and dataclass."""
     direction: Direction
     """Which way it may travel."""
     map_field: str | None = None
     """The field that is an encoded map (AL-7), if one is."""
+    own_channel: ChannelId | None = None
+    """The channel of a user's message, whose number does not name it (AL-30)."""
 
     @property
     def channel(self) -> ChannelId:
-        """The one channel that it may travel on: the high byte of its number."""
-        return ChannelId(self.id >> 8)
+        """The one channel that it may travel on: the high byte of its number, but for a user's."""
+        return ChannelId(self.id >> 8) if self.own_channel is None else self.own_channel
 
     @property
     def service(self) -> ChannelClass:

@@ -15,8 +15,8 @@ WATCHED = """
 import gc, os, runpy, sys, threading
 runpy.run_path(sys.argv[1], run_name="__main__")
 gc.collect()
-targets = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
-left = [each for each in targets if each.startswith(("socket:", "anon_inode:", "pipe:"))]
+paths = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+left = [each for each in paths if os.path.exists(each) and not os.path.realpath(each).startswith("/dev")]
 print("left:", [each.name for each in threading.enumerate()[1:]], len(left) - int(sys.argv[2]))
 """
 PIPES = 2
