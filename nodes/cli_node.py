@@ -9,11 +9,13 @@ import click
 
 from nodes.cli_errors import close_output
 from nodes.cli_mavlink import MavlinkOption
+from nodes.cli_metrics import MetricsOption, with_metrics
 from nodes.cli_options import common_options, log_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nodes.config.endpoint import Endpoint
     from nodes.mavlink.endpoint import MavlinkEndpoint
     from nodes.stations.notes import Note
     from nodes.working import Errands
@@ -39,6 +41,7 @@ ROLES = ("drone", "rc", "mobile", "cloud")
 @click.option("--drone", "drone", metavar="KEYID", help="Key id of the drone to pair with (cloud; mobile).")
 @click.option("--enrol", is_flag=True, help="First enrol at the cloud: asks for the token (mobile, dock).")
 @MavlinkOption
+@MetricsOption
 @click.option(
     "--supervised",
     is_flag=True,
@@ -52,6 +55,7 @@ def node(
     drone: str | None,
     enrol: bool,  # click's way
     mavlink: "tuple[MavlinkEndpoint, ...]",
+    metrics: "Endpoint | None",
     supervised: bool,  # click's way
     as_json: bool,
 ) -> int:
@@ -67,7 +71,7 @@ def node(
     from nodes.working.supervised import work_supervised
     from protocols.errors import UsageError
 
-    config = with_ports(load(config_file), mavlink)
+    config = with_metrics(with_ports(load(config_file), mavlink), metrics)
     log_level()
     if config.node.role.name.lower() != role:
         raise UsageError(f"{config_file} is the configuration of a {config.node.role.name.lower()}, not of a {role}")

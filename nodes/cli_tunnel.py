@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from nodes.cli_mavlink import MavlinkOption
+from nodes.cli_metrics import MetricsOption, with_metrics
 from nodes.cli_node import say_to, write_line
 from nodes.cli_options import common_options, log_level
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nodes.config import Config
+    from nodes.config.endpoint import Endpoint
     from nodes.mavlink.endpoint import MavlinkEndpoint
     from nodes.working import Errands
     from protocols.pairing import LinkingCode
@@ -33,10 +35,16 @@ _EXAMPLES: Final = {"drone": "--mavlink udpin:127.0.0.1:14550", "ground": "--mav
     "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Configuration of this end."
 )
 @MavlinkOption
+@MetricsOption
 @click.option("--pair", "pair", is_flag=True, help="Pair first, though this end is paired already.")
 @common_options
 def tunnel(
-    end: str, config_file: Path, mavlink: "tuple[MavlinkEndpoint, ...]", pair: bool, as_json: bool
+    end: str,
+    config_file: Path,
+    mavlink: "tuple[MavlinkEndpoint, ...]",
+    metrics: "Endpoint | None",
+    pair: bool,
+    as_json: bool,
 ) -> int:  # click's way
     """Secure the MAVLink between an autopilot and its ground stations, until Ctrl-C or SIGTERM.
 
@@ -50,7 +58,7 @@ def tunnel(
     from protocols.errors import UsageError
     from specs.registry import Role
 
-    config = with_ports(load(config_file), mavlink)
+    config = with_metrics(with_ports(load(config_file), mavlink), metrics)
     log_level()
     roles = (Role.DRONE,) if end == "drone" else (Role.RC, Role.MOBILE)
     own = config.node.role
