@@ -15,7 +15,7 @@ from nodes.https.errors import StatusError, TlsError
 from nodes.https.limits import ClientLimits
 from nodes.https.sockets import connect
 from nodes.https.tls import TlsStream
-from nodes.https.wire import Wire
+from nodes.https.wire import Traffic, Wire
 from protocols.errors import LinkTimeoutError, ProtocolViolationError, TruncatedError
 from protocols.http1.refusal import RefusedError
 
@@ -84,6 +84,8 @@ class HttpsClient:
         self._kept: _Kept | None = None
         self.session: TlsSession | None = None
         """Of the connection that was made last; None before the first."""
+        self.traffic: Final = Traffic()
+        """What was said and heard."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -193,7 +195,7 @@ class HttpsClient:
             await trio.aclose_forcefully(transport)
             raise
         self.session = TlsSession(tls.suite(), trio.current_time() - began_s)
-        return _Kept(transport, Wire(tls, limits))
+        return _Kept(transport, Wire(tls, limits, self.traffic))
 
 
 @dataclass(frozen=True, slots=True)

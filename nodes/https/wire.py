@@ -3,6 +3,7 @@
 import math
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -16,12 +17,24 @@ from protocols.http1.events import BodyPiece, MessageEnd, ResponseEvent, Respons
 _PIECE_BYTES: Final = 65_536
 
 
+@dataclass(slots=True)
+class Traffic:
+    """What a client has said and heard inside of TLS, on all its connections."""
+
+    sent_bytes: int = 0
+    """HTTP, heads included."""
+    received_bytes: int = 0
+    """HTTP, heads included."""
+
+
 class Wire:
     """Not for two tasks. What fails leaves it useless."""
 
-    def __init__(self, tls: TlsStream, limits: ClientLimits) -> None:
+    def __init__(self, tls: TlsStream, limits: ClientLimits, traffic: Traffic) -> None:
+        """``traffic`` is counted up."""
         self._tls = tls
         self._limits = limits
+        self._traffic = traffic
         self._machine = ClientConnection(limits.response)
         self._sent = True
         self.heard = False
@@ -107,6 +120,7 @@ class Wire:
         for start in range(0, len(data), _PIECE_BYTES):
             with _bounded(self._limits.write_s, "the server does not take the request"):
                 await self._tls.send(view[start : start + _PIECE_BYTES])
+            self._traffic.sent_bytes += len(view[start : start + _PIECE_BYTES])
         self._sent = True
 
     async def _head(self) -> ResponseHead:
@@ -121,6 +135,7 @@ class Wire:
             if not data:
                 raise TruncatedError("the connection broke off before the answer was whole")
             self.heard = True
+            self._traffic.received_bytes += len(data)
             self._machine.receive(data)
         return event
 

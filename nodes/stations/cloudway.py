@@ -9,18 +9,19 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import trio
 
 from nodes.config.endpoint import Endpoint
 from nodes.https import HttpsClient
+from nodes.link import Link
 from nodes.pki.credentials import DeviceCredentials
 from nodes.relaying import Relaying
-from nodes.stations.base import Station
+from nodes.stations.base import Station, send_or_drop
 from nodes.stations.logs import LogDesk
 from nodes.stations.notes import LinkIsDown, LinkIsUp, Progress
+from nodes.stations.quality import MOST, QUALITY_S
 from nodes.uplink.client import Requester
 from nodes.uplink.enrolling import Connect
 from nodes.uplink.events import UplinkEvents
@@ -29,8 +30,12 @@ from nodes.uplink.states import UplinkState
 from nodes.uplink.uplink import Uplink
 from nodes.uplink.uploads import UploadEnd, UploadProgress
 from protocols.crypto.fingerprint import fingerprint_text
-from protocols.events import Alarm, AlarmKind
+from protocols.events import Alarm, AlarmKind, SendState
+from protocols.groundlink import GROUNDLINK
+from protocols.pki import EnrolmentNeededError
 from specs.cloudlink import UploadPhase
+from specs.groundlink import LinkQuality
+from specs.registry import LinkType
 
 _CLIENTS: Final = 3
 """An uplink has three HTTPS clients at a time."""
@@ -66,6 +71,8 @@ class CloudDesk:
         self._peer = ""
         self._clients: deque[HttpsClient] = deque(maxlen=_CLIENTS)
         self._online = False
+        self._way: CloudWay | None = None
+        self._counted = (0, 0)
 
     @asynccontextmanager
     async def open(self, way: CloudWay | None, cloud: Endpoint | None, name: str | None) -> AsyncGenerator[None]:
@@ -73,6 +80,7 @@ class CloudDesk:
         if way is None or cloud is None:
             yield
             return
+        self._way = way
         async with self._uplink_of(way, cloud, name) as self.uplink, trio.open_nursery() as nursery:
             nursery.start_soon(self._report_alarms, self.uplink)
             try:
@@ -85,6 +93,34 @@ class CloudDesk:
         if self.uplink is not None:
             self.uplink.telemetry(data, drone=drone)
 
+    async def tell_quality(self, link: Link) -> None:
+        """Tell the other end of a groundlink how good the way to the cloud is, for ever; nothing without a cloud."""
+        while True:
+            quality = self._quality()
+            if quality is not None:
+                row = GROUNDLINK.row(quality)
+                send_or_drop(link, SendState(row.channel, row.id, GROUNDLINK.encode(quality)))
+            await trio.sleep(QUALITY_S)
+
+    def _quality(self) -> LinkQuality | None:
+        """Return it since this was asked last. HTTPS has no samples of its round trip, and loses nothing."""
+        if self.uplink is None or self._way is None:
+            return None
+        try:
+            peer = self._way.credentials.authority_id
+        except EnrolmentNeededError:
+            return None
+        all_of_them = [client.traffic for client in self._clients]
+        received_bytes = sum(each.received_bytes for each in all_of_them)
+        sent_bytes = sum(each.sent_bytes for each in all_of_them)
+        before, self._counted = self._counted, (received_bytes, sent_bytes)
+        rates = (self._rate(received_bytes - before[0]), self._rate(sent_bytes - before[1]))
+        return LinkQuality(LinkType.REMOTE_CLOUD, self._online, peer, 0, 0, *rates)
+
+    def _rate(self, count: int) -> int:
+        """Return bytes a second; a new connection counts from 0 again."""
+        return min(max(0, round(count / QUALITY_S)), MOST) if self._online else 0
+
     def log_added(self) -> None:
         """Say that there is a log to bring."""
         if self.uplink is not None:
@@ -92,7 +128,7 @@ class CloudDesk:
 
     def _uplink_of(self, way: CloudWay, cloud: Endpoint, name: str | None) -> Uplink:
         events = UplinkEvents(
-            on_state=partial(self._on_state, way),
+            on_state=self._on_state,
             on_progress=self._on_progress,
             on_upload=self._on_upload,
             on_refused=self._on_parcel_refused,
@@ -119,15 +155,15 @@ class CloudDesk:
 
     # --- what it tells --------------------------------------------------------------------------
 
-    def _on_state(self, way: CloudWay, state: UplinkState, reason: str) -> None:
+    def _on_state(self, state: UplinkState, reason: str) -> None:
         station = self._station
         station.tell(f"cloud: {state.value}{f': {reason}' if reason else ''}")
         if self._online:
             station.say(LinkIsDown(station.name, self.link_name, self._peer, reason))
         self._online = state is UplinkState.ONLINE
         session = next((client.session for client in self._clients if client.session is not None), None)
-        if self._online and session is not None:
-            self._peer = fingerprint_text(way.credentials.authority_id)
+        if self._online and session is not None and self._way is not None:
+            self._peer = fingerprint_text(self._way.credentials.authority_id)
             took_ms = session.handshake_s * 1_000
             station.say(LinkIsUp(station.name, session.suite, self._peer, took_ms, self.link_name, "https", "cloud"))
 

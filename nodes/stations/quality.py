@@ -9,7 +9,10 @@ from protocols.link.stats import LinkStats
 from specs.groundlink import LinkQuality
 from specs.registry import LinkType
 
-_MOST: Final = 2**32 - 1
+MOST: Final = 2**32 - 1
+"""The largest number of a message."""
+QUALITY_S: Final = 1.0
+"""How often neighbours are told of each other link."""
 _SHORTEST_S: Final = 0.001
 
 
@@ -22,7 +25,7 @@ def quality_of(link: Link, link_type: LinkType, before: LinkStats, seconds: floa
         link_type,
         link.down is None,
         link.key_id,
-        min(round((now.rtt_s or 0.0) * 1e6), _MOST),
+        min(round((now.rtt_s or 0.0) * 1e6), MOST),
         min(1_000, 1_000 * lost // expected) if expected > 0 else 0,
         _rate(now.link.bytes_received - before.link.bytes_received, seconds, up=link.down is None),
         _rate(now.link.bytes_sent - before.link.bytes_sent, seconds, up=link.down is None),
@@ -30,7 +33,7 @@ def quality_of(link: Link, link_type: LinkType, before: LinkStats, seconds: floa
 
 
 def _rate(count: int, seconds: float, *, up: bool) -> int:
-    return min(round(count / seconds), _MOST) if up else 0
+    return min(round(count / seconds), MOST) if up else 0
 
 
 class Rating:

@@ -56,6 +56,19 @@ async def test_hf_47_requests_share_a_connection() -> None:
         assert server.connections == 1
 
 
+async def test_a_client_counts_what_it_says_and_hears() -> None:
+    async with HttpsServer(echo, contexts().server) as server, client_of(await server.serve(LOOPBACK)) as client:
+        with trio.fail_after(DEADLINE_S):
+            assert (client.traffic.sent_bytes, client.traffic.received_bytes) == (0, 0)
+            await client.request("POST", "/", bytes(5_000))
+            sent_bytes, received_bytes = client.traffic.sent_bytes, client.traffic.received_bytes
+            assert 5_000 < sent_bytes < 6_000
+            assert 20 < received_bytes < 1_000
+            await open_stream(client)  # on a connection of its own
+            assert sent_bytes < client.traffic.sent_bytes < 7_000
+            assert received_bytes < client.traffic.received_bytes
+
+
 async def test_hf_22_a_large_body_streams_through() -> None:
     """Both ways at the pace of who takes it, and unchanged."""
     size = 30_000_000
