@@ -17,7 +17,7 @@ from nodes.cli import aerolink
 from protocols.errors import ConfigError
 from protocols.events import AlarmKind
 from protocols.link.peers import PeerState
-from specs.registry import Role
+from specs.registry import ChannelClass, Role
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted(
@@ -185,3 +185,14 @@ def test_rules_that_a_page_names_exist() -> None:
     for page in PAGES:
         named = {rule for rule in re.findall(r"\b[A-Z]{2}-\d+\b", page.read_text()) if rule.partition("-")[0] in kinds}
         assert named <= rules, f"{page.name}: {named - rules}"
+
+
+def test_the_glossary_is_sorted_and_whole() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| \[.+?\]\((.+?)\) \|$", page, re.MULTILINE)
+    terms = [term for term, _, _ in rows]
+    assert terms == sorted(terms, key=lambda term: (term.casefold(), term))
+    assert len(set(terms)) == len(terms) == page.count("\n| ") - 1
+    wanted = {"Node", "Link", "Carrier", "Channel", "Suite", "Pairing", "Authority", "Sealed"}
+    wanted |= {kind.name.capitalize() for kind in (*ChannelClass, Role.DRONE, Role.MOBILE, Role.CLOUD)}
+    assert wanted <= set(terms)
