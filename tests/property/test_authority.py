@@ -24,6 +24,7 @@ from specs.airlink.command import Answer, CameraAction, CameraControl, Command, 
 from specs.airlink.control import Heartbeat, NodeState, Sticks
 from specs.airlink.numbers import NOBODY
 from specs.registry import ChannelId, Role
+from tests.conftest import examples
 from tests.helpers.decks import CLOUD, MOBILE, OTHER, RC, ROLES, NotedVehicle
 
 POLICY: Final = AuthorityPolicy(owner=RC, offer_s=5.0, holder_timeout_s=4.0, waiting_s=7.0)
@@ -198,7 +199,7 @@ class Interleavings(RuleBasedStateMachine):
         assert len(self.authority.handed_over) == self.handed_over
 
 
-Interleavings.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+Interleavings.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=30, deadline=None)
 test_au_2_au_7_interleavings = Interleavings.TestCase
 
 
@@ -315,7 +316,7 @@ async def live_through(events: list[tuple[str, bytes, Any]]) -> Diary:
     return vehicle
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(EVENTS)
 def test_au_20_never_an_accepted_command_of_a_non_holder(events: list[tuple[str, bytes, Any]]) -> None:
     vehicle = trio.run(live_through, events, clock=MockClock(autojump_threshold=0))

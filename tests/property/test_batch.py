@@ -18,6 +18,7 @@ from protocols.guards.address import Address
 from protocols.link.connection import Connection
 from protocols.link.train import Train
 from specs.registry import ChannelId, CloseCode
+from tests.conftest import examples
 from tests.machines import (
     DRONE,
     EVE,
@@ -32,7 +33,7 @@ from tests.machines import (
     stream_link,
 )
 
-RUNS = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RUNS = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FAST = SUITES[4]
 
 

@@ -29,6 +29,7 @@ from protocols.events import (
 )
 from specs.inner import BulkDirection
 from specs.registry import ChannelId, InnerType
+from tests.conftest import examples
 from tests.property.test_channels import FAULTS, in_use, near_frames
 from tests.unit.channels.pair import (
     FIRST_TRANSFER,
@@ -49,7 +50,7 @@ from tests.unit.channels.pair import (
 )
 from tests.unit.channels.picture import snapshot
 
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DATA = hashlib.shake_128(b"an object").digest(200_000)
 SHA256 = hashlib.sha256(DATA).digest()
 

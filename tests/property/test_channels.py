@@ -35,6 +35,7 @@ from specs import inner, relay
 from specs.inner import BulkDirection
 from specs.registry import ChannelId, InnerType, RelayKind
 from specs.strict import Format
+from tests.conftest import examples
 from tests.unit.channels.pair import (
     accept,
     ack,
@@ -55,7 +56,7 @@ from tests.unit.channels.pair import (
 from tests.unit.channels.picture import snapshot
 from tests.unit.channels.simulation import Simulation, Weather
 
-slow = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 weathers = st.builds(
     Weather,
@@ -302,7 +303,7 @@ headed = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=60), headed, near_frames), min_size=1, max_size=12), st.floats(0.0, 50.0))
 def test_any_frame_is_accepted_or_the_peers_fault_and_a_fault_changes_nothing(wire: list[bytes], now: float) -> None:
     channels = in_use()
@@ -344,7 +345,7 @@ RELAYS: dict[int, Format[Any]] = {
 }
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.one_of(
         headed, st.tuples(near_frames, st.integers(0, 40), st.integers(0, 255)).map(lambda parts: spoiled(*parts))
@@ -412,7 +413,7 @@ FAULTS = (
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data())
 def test_the_good_frame_afterwards_works(data: st.DataObject) -> None:
     """Faults between the frames of an honest peer do not disturb a command or a transfer."""

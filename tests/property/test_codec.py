@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from protocols import codec
 from protocols.errors import MalformedError, UsageError
 from specs.strict import Format, describe
+from tests.conftest import examples
 from tests.tools.formats import all_formats, hostile_bytes, values
 
 FORMATS = all_formats()
@@ -25,7 +26,7 @@ every_derivable = pytest.mark.parametrize(
 
 
 @every_format
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(data=st.data())
 def test_values_survive(fmt: Format[Any], data: st.DataObject) -> None:
     value = data.draw(values(fmt))
@@ -33,7 +34,7 @@ def test_values_survive(fmt: Format[Any], data: st.DataObject) -> None:
 
 
 @every_format
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(data=st.data())
 def test_hostile_bytes_parse_to_the_same_bytes_or_are_malformed(fmt: Format[Any], data: st.DataObject) -> None:
     wire = data.draw(hostile_bytes(fmt))
@@ -45,7 +46,7 @@ def test_hostile_bytes_parse_to_the_same_bytes_or_are_malformed(fmt: Format[Any]
 
 
 @every_derivable
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(data=st.data())
 def test_derived_struct_gives_the_same_answer_on_all_inputs(fmt: Format[Any], data: st.DataObject) -> None:
     size = codec.size_bytes(fmt)
@@ -63,7 +64,7 @@ def test_derived_struct_gives_the_same_answer_on_all_inputs(fmt: Format[Any], da
 
 
 @every_derivable
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(data=st.data())
 def test_derived_struct_packs_the_same_bytes(fmt: Format[Any], data: st.DataObject) -> None:
     wire = codec.build(fmt, data.draw(values(fmt)))
@@ -73,7 +74,7 @@ def test_derived_struct_packs_the_same_bytes(fmt: Format[Any], data: st.DataObje
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=lambda fmt: fmt.name)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(data=st.data())
 def test_values_of_any_kind_build_or_are_refused(fmt: Format[Any], data: st.DataObject) -> None:
     anything = st.none() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(max_size=9)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.config.lines import Where, key_lines
+from tests.conftest import examples
 
 Places = list[tuple[Where, int]]
 
@@ -131,7 +132,7 @@ def documents(draw: st.DrawFn) -> Part:
     return document
 
 
-@settings(deadline=None)  # a busy machine is no failure
+@settings(max_examples=examples(30))
 @given(documents(), st.booleans())
 def test_lines_are_those_that_the_document_was_made_with(document: Part, windows: bool) -> None:
     text = document.text.replace("\n", "\r\n") if windows else document.text
@@ -139,7 +140,7 @@ def test_lines_are_those_that_the_document_was_made_with(document: Part, windows
     assert key_lines(text, values) == {where: line + 1 for where, line in document.places}
 
 
-@settings(deadline=None)  # a busy machine is no failure
+@settings(max_examples=examples(30))
 @given(st.text(st.sampled_from("ab=.[]{}\"'\\#,\n 1")))
 def test_any_valid_document_has_all_its_lines(text: str) -> None:
     try:

@@ -16,6 +16,7 @@ from protocols.crypto.suites import SUITES, Suite
 from protocols.events import CommandReceived, DownReason, Event, Job, LinkUp, PairingStored, Rekeyed, WorkNeeded
 from protocols.link.config import LinkConfig
 from specs.registry import CloseCode, PacketType
+from tests.conftest import examples
 from tests.machines import (
     DRONE,
     EVE,
@@ -47,8 +48,8 @@ from tests.machines import (
 )
 
 FAST: Final = SUITES[4]
-RUNS: Final = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-FEW: Final = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RUNS: Final = settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW: Final = settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 THING: Final = bytes(range(256)) * 40
 ENDS: Final = {DownReason.NO_ANSWER, DownReason.TIMEOUT, DownReason.REPLACED, DownReason.CLOSED, DownReason.PEER_CLOSED}
 
@@ -182,7 +183,7 @@ def test_a_changed_datagram_of_a_pairing_changes_nothing(
 
 
 @pytest.mark.parametrize("suite", [SUITES[1], SUITES[2]], ids=lambda suite: suite.name)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(st.lists(mutations(), min_size=1, max_size=60))
 def test_a_changed_datagram_changes_nothing_in_hybrid_suites(
     suite: Suite, changes: list[Callable[[bytes], bytes]]

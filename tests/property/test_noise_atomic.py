@@ -11,6 +11,7 @@ from protocols.crypto.kem import KemKey
 from protocols.crypto.keys import SystemKeySource
 from protocols.errors import AuthenticationError, MalformedError, MessageTooLargeError
 from protocols.noise import PATTERNS, HandshakeState, NoiseProtocol, Token
+from tests.conftest import examples
 from tests.unit.noise.pair import finish, make_pair, names_of, party, protocol_name, step
 
 NAMES: Final = [protocol_name(name) for base in PATTERNS for name in names_of(base)]
@@ -40,14 +41,14 @@ def damaged(draw: st.DrawFn, message: bytes) -> bytes:
 
 
 @given(data=st.data(), name=st.sampled_from(NAMES))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_reading_is_atomic(data: st.DataObject, name: str) -> None:
     """read_message raises typed errors only; a failed message leaves no trace."""
     read_damaged(data, *make_pair(name))
 
 
 @given(data=st.data(), name=st.sampled_from(WITH_SS), known=st.tuples(st.booleans(), st.booleans()))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_reading_is_atomic_with_known_agreements(data: st.DataObject, name: str, known: tuple[bool, bool]) -> None:
     """The same where either end knows what the static keys agree on; what fails puts nothing into the table."""
     protocol, source = NoiseProtocol.parse(name), SystemKeySource()
@@ -120,7 +121,7 @@ class Faulty(SystemKeySource):
 
 
 @given(name=st.sampled_from(NAMES), fails_at=st.integers(1, 3), too_long=st.integers(0, 4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_writing_is_atomic(name: str, fails_at: int, too_long: int) -> None:
     """A write that fails in the middle, or is too long, can be repeated."""
     protocol = NoiseProtocol.parse(name)

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from protocols.link.pmtu import MIN_PLPMTU, PmtuState
 from protocols.link.sizes import MAX_PROBES, STEP_BYTES, SizeSearch
+from tests.conftest import examples
 from tests.helpers.ways import PEER, PEER_6, Way
 
-RUNS: Final = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-FEW: Final = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RUNS: Final = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW: Final = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SIZES: Final = st.integers(MIN_PLPMTU, 65_507) | st.sampled_from([1_200, 1_232, 1_452, 1_472, 8_952, 8_972, 65_487])
 BASES: Final = st.integers(MIN_PLPMTU, 1_452) | st.just(1_200)
 ADDRESSES: Final = st.sampled_from([PEER, PEER_6])

@@ -13,6 +13,7 @@ from protocols.link.pulse import IdFrame
 from specs import inner
 from specs.registry import MAX_RECORD_PLAINTEXT_BYTES
 from specs.strict import Format
+from tests.conftest import examples
 
 FRAMES: list[tuple[IdFrame, Format[Any], type[Any]]] = [
     (pulse.PING, inner.PING, inner.Ping),
@@ -39,7 +40,7 @@ def read(ours: IdFrame, frame: bytes) -> int | None:
 
 
 @each_frame
-@settings(deadline=None)
+@settings(max_examples=examples(30))
 @given(number=st.integers(0, 2**32 - 1), zeros=st.integers(0, 40) | st.just(MOST))
 def test_the_same_bytes(ours: IdFrame, fmt: Format[Any], value: type[Any], number: int, zeros: int) -> None:
     zeros = zeros if fmt is inner.PROBE else 0
@@ -49,7 +50,7 @@ def test_the_same_bytes(ours: IdFrame, fmt: Format[Any], value: type[Any], numbe
 
 
 @each_frame
-@settings(deadline=None)
+@settings(max_examples=examples(30))
 @given(data=st.data(), number=st.integers(0, 2**32 - 1))
 def test_the_same_refusals(ours: IdFrame, fmt: Format[Any], value: type[Any], data: st.DataObject, number: int) -> None:
     del value
@@ -61,7 +62,7 @@ def test_the_same_refusals(ours: IdFrame, fmt: Format[Any], value: type[Any], da
 
 
 @each_frame
-@settings(deadline=None)
+@settings(max_examples=examples(30))
 @given(hostile=st.binary(max_size=20))
 def test_the_same_answers_to_anything(ours: IdFrame, fmt: Format[Any], value: type[Any], hostile: bytes) -> None:
     del value

@@ -36,11 +36,12 @@ from specs.registry import (
     LinkType,
     RelayRefusal,
 )
+from tests.conftest import examples
 from tests.unit.channels.pair import events, make
 from tests.unit.channels.picture import snapshot
 from tests.unit.channels.simulation import Simulation, Weather
 
-slow = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 flows = st.integers(0, 2**32 - 1)
 messages = st.one_of(
@@ -120,7 +121,7 @@ parts = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(parts, st.floats(0.0, 1.5)), max_size=40))
 def test_rl_11_hostile_parts_are_taken_or_end_the_link_and_a_fault_changes_nothing(
     wire: list[tuple[bytes, float]],
@@ -152,7 +153,7 @@ def _held(picture: object) -> int:
     return 0
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from((1, 40, 2**32 - 1)))
 def test_rl_13_memory_is_bounded_whatever_a_neighbour_sends(seed: int, most_flows: int) -> None:
     """Parts of datagrams that never become whole, in flows that nobody has."""

@@ -11,6 +11,7 @@ from protocols.errors import AuthenticationError, PeerError, PolicyError
 from protocols.sealing import HEADER_BYTES, MIN_SEALED_BYTES, TRAILER_BYTES, cloud_key_id_of, seal_log
 from protocols.unsealing import LogOpener, LogVerifier, VerifiedLog
 from specs.sealed_log import CHUNK_BYTES
+from tests.conftest import examples
 from tests.helpers.sealed import CLOUD, DRONE, content, ends_of, opened, sealed, sealer
 
 REFUSED = (PeerError, AuthenticationError, PolicyError)
@@ -19,7 +20,7 @@ LARGE = sealed(CHUNK_BYTES + 40)
 
 
 @pytest.mark.parametrize("log", [SMALL, LARGE], ids=["one chunk", "two chunks"])
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(100))
 @given(data=st.data())
 def test_any_flipped_bits_are_refused(log: bytes, data: st.DataObject) -> None:
     """SL-20, SL-22: everywhere, alone and together."""
@@ -40,7 +41,7 @@ def test_a_changed_byte_at_every_seventh_place_is_refused(at: int) -> None:
         opened(bytes(changed))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(70))
 @given(st.integers(0, len(LARGE) - 1), st.integers(0, len(LARGE)), st.binary(max_size=40))
 def test_any_splice_is_refused(first: int, second: int, between: bytes) -> None:
     """SL-1, SL-13: a part left out, repeated or replaced."""
@@ -50,7 +51,7 @@ def test_any_splice_is_refused(first: int, second: int, between: bytes) -> None:
             opened(changed)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     st.binary(max_size=2 * MIN_SEALED_BYTES)
     | st.binary(min_size=MIN_SEALED_BYTES, max_size=MIN_SEALED_BYTES + 64).map(lambda rest: SMALL[:60] + rest[60:])
@@ -64,7 +65,7 @@ def test_hostile_bytes_are_no_log(data: bytes) -> None:
         opened(data)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(st.lists(st.binary(max_size=40) | st.integers(60_000, 140_000).map(bytes), max_size=4))
 def test_however_content_comes_it_is_one_log(pieces: Sequence[bytes]) -> None:
     """SL-2, SL-13: pieces have nothing to do with chunks."""
@@ -83,7 +84,7 @@ def _verified(log: bytes) -> VerifiedLog:
     return verifier.finish_untrusted()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(st.lists(st.integers(0, len(LARGE) - TRAILER_BYTES), max_size=6).map(sorted))
 def test_however_a_log_is_read_it_is_one_content(cuts: list[int]) -> None:
     """SL-4, SL-24: any pieces, none of them empty or all of them."""

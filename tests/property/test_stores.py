@@ -18,6 +18,7 @@ from nodes.stores.memory import MemoryPeerDirectory
 from nodes.stores.peerfiles import COUNTERS_NAME, PEERS_NAME, PeerFiles
 from protocols.errors import RevokedError, StorageError
 from protocols.link.peers import PeerRecord, PeerState
+from tests.conftest import examples
 from tests.unit.stores.records import make_record
 
 
@@ -44,7 +45,7 @@ def _body(name: str, content: object) -> bytes:
 
 
 @pytest.mark.parametrize("name", [PEERS_NAME, COUNTERS_NAME, NAME])
-@settings(deadline=None)  # a busy machine is no failure
+@settings(max_examples=examples(30))
 @given(data=st.binary() | VALUES)
 def test_any_content_is_records_or_damage(name: str, data: object) -> None:
     with folder() as directory:
@@ -81,7 +82,7 @@ def refused(action: Callable[..., object], *arguments: object) -> bool:
     return False
 
 
-@settings(deadline=None)  # a busy machine is no failure
+@settings(max_examples=examples(30))
 @given(STEPS)
 def test_files_and_memory_remember_the_same(steps: list[PeerRecord | dict[bytes, int] | None]) -> None:
     with folder() as directory:
@@ -99,7 +100,7 @@ def test_files_and_memory_remember_the_same(steps: list[PeerRecord | dict[bytes,
             }
 
 
-@settings(deadline=None)  # a busy machine is no failure
+@settings(max_examples=examples(30))
 @given(STEPS, st.integers(0, 30))
 def test_no_crash_lowers_a_counter_of_a_pairing(
     steps: list[PeerRecord | dict[bytes, int] | None], writes_left: int

@@ -10,6 +10,7 @@ from nodes.uplink.uplink import UplinkLimits
 from nodes.uplink.uploads import UploadLimits
 from protocols.cloud_api import RouteId
 from specs.cloudlink import UploadPhase
+from tests.conftest import examples
 from tests.helpers.sealed import sealed
 from tests.live.kit import virtual
 from tests.unit.uplink.fakecloud import Fault
@@ -26,7 +27,7 @@ LIVES = st.lists(st.floats(0.05, 3.0), max_size=3)
 """How long each life of the device lasts before it is restarted; the last one ends when all is done."""
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(faults=FAULTS, lives=LIVES)
 def test_cl_10_cl_11_everything_arrives_once_and_in_order(faults: list[Fault | None], lives: list[float]) -> None:
     @virtual
@@ -67,7 +68,7 @@ def _stored(scene: Scene) -> list[bytes]:
     return [bytes(upload.data) for upload in scene.cloud.uploads.values() if upload.phase is UploadPhase.STORED]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(10))
 @given(faults=st.lists(st.sampled_from(Fault), min_size=1, max_size=40))
 def test_cl_9_what_was_acknowledged_here_is_at_the_cloud(faults: list[Fault]) -> None:
     """At each moment: what the outbox has let go of, the cloud has."""

@@ -21,6 +21,7 @@ from specs.airlink.stream import MavlinkFrame, MediaFlags, MediaFrame
 from specs.airlink.table import MessageType
 from specs.airlink.telemetry import FlightPhase, FlightState, Settings
 from specs.registry import ChannelClass, ChannelId
+from tests.conftest import examples
 from tests.tools.formats import hostile_bytes, values
 
 PAGE = Path(__file__).parents[2] / "specs" / "4-airlink.md"
@@ -48,7 +49,7 @@ def refused(channel: ChannelId, data: codec.Buffer, direction: Direction | None 
 
 
 @every_message
-@settings(deadline=None)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_messages_survive(row: MessageType, data: st.DataObject) -> None:
     message = data.draw(messages(row))
@@ -59,7 +60,7 @@ def test_messages_survive(row: MessageType, data: st.DataObject) -> None:
 
 
 @every_message
-@settings(deadline=None)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_hostile_bytes_are_a_message_or_malformed(row: MessageType, data: st.DataObject) -> None:
     wire = data.draw(hostile_bytes(row.format))
@@ -70,7 +71,7 @@ def test_hostile_bytes_are_a_message_or_malformed(row: MessageType, data: st.Dat
     assert encode(message) == wire
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(30))
 @given(st.sampled_from(list(ChannelId)), st.binary(max_size=40))
 def test_any_bytes_on_any_channel(channel: ChannelId, wire: bytes) -> None:
     try:

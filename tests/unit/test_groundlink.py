@@ -24,6 +24,7 @@ from specs.diagrams import bit_diagram
 from specs.registry import ChannelId, LinkType
 from specs.remotelink import LogReceipt, RevokePeer, SealingKeys, VerifyingKeys
 from specs.strict import Format
+from tests.conftest import examples
 from tests.tools.formats import hostile_bytes, values
 from tests.tools.write_diagrams import PAGES
 
@@ -52,7 +53,7 @@ def row_of(fmt: Format[Any]) -> tuple[MessageTable[Any], MessageType]:
 
 
 @every_format
-@settings(deadline=None)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_messages_survive(fmt: Format[Any], data: st.DataObject) -> None:
     table, row = row_of(fmt)
@@ -64,7 +65,7 @@ def test_messages_survive(fmt: Format[Any], data: st.DataObject) -> None:
 
 
 @every_format
-@settings(deadline=None)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_hostile_bytes_are_a_message_or_malformed(fmt: Format[Any], data: st.DataObject) -> None:
     table, row = row_of(fmt)

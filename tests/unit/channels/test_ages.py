@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.channels.ages import DRIFT_PPM, AgeFilter
+from tests.conftest import examples
 
 RATE = DRIFT_PPM / 1e6
 ROUNDING_MS = 2
@@ -117,7 +118,7 @@ clocks = st.floats(1 - RATE / 2, 1 + RATE / 2)
 """How fast a clock runs."""
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(
     clocks,
     st.floats(0.0, 0.5),
@@ -148,7 +149,7 @@ def test_ch_12_whoever_delays_gains_the_drift_and_no_more(
             assert late <= fastest + lifetime_ms / 1000 + drift_s + ROUNDING_MS / 1000
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(70))
 @given(
     clocks,
     st.floats(0.0, 1.0),

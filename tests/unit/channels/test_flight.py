@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocols.channels.flight import Flight, Packet
 from protocols.channels.limits import MAX_BULK_FLIGHT_BYTES
 from protocols.link.recovery import OVERTAKEN_BY
+from tests.conftest import examples
 
 SIZE = 64
 """Bytes of the object in the model."""
@@ -52,7 +53,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(150))
 @given(st.lists(steps, max_size=60))
 def test_it_is_what_a_look_at_every_packet_would_find(plan: list[tuple[Any, ...]]) -> None:
     flight, model = Flight(), Model()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from protocols.link.schedule import Schedule
+from tests.conftest import examples
 
 
 @dataclass(eq=False)
@@ -202,4 +203,4 @@ class Differential(RuleBasedStateMachine):
 
 
 TestDifferential = Differential.TestCase
-TestDifferential.settings = settings(deadline=None, max_examples=100)
+TestDifferential.settings = settings(deadline=None, max_examples=examples(40))

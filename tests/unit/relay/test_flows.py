@@ -17,6 +17,7 @@ from protocols.events import RelayClosed, RelayDatagram, RelayMessage, RelayOpen
 from protocols.guards.address import Address, local_address, relay_address
 from protocols.link.train import Train, one
 from specs.registry import MAX_RELAY_DATAGRAM_BYTES, LinkType, RelayRefusal, Role
+from tests.conftest import examples
 from tests.helpers.devices import Drbg
 from tests.helpers.relays import Hop, Line, Place, settle
 from tests.property.test_relay import messages
@@ -580,7 +581,7 @@ def test_rl_22_so_many_datagrams_and_no_more() -> None:
     assert len(taken(row.answers)) == 10
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), messages), max_size=60))
 def test_rl_33_whatever_neighbours_say_a_relay_goes_on(said: list[tuple[int, RelayMessage]]) -> None:
     row = Row()
