@@ -83,8 +83,8 @@ class Swarm:
     notes: list[Note]
 
     def start(self, nursery: trio.Nursery) -> None:
-        for station in (*self.drones, self.rc, self.mobile):
-            nursery.start_soon(station.run)
+        for run in (*(drone.run for drone in self.drones), self.rc.run, self.mobile.run):
+            nursery.start_soon(run)
 
 
 @asynccontextmanager

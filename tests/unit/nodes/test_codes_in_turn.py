@@ -11,8 +11,7 @@ from nodes.working.errands import show_codes
 from protocols.errors import LinkTimeoutError
 from protocols.pairing import LinkingCode
 from specs.registry import CODE_LIFETIME_S, LinkType, Role
-from tests.live.kit import CLASSICAL, config_of, make_key, stores_of, until, virtual
-from tests.unit.nodes.test_trust import LOOPBACK
+from tests.live.kit import CLASSICAL, LOOPBACK, config_of, make_key, stores_of, until, virtual
 
 CONFIG = config_of(CLASSICAL)
 on_both_carriers = pytest.mark.parametrize("carrier", ["udp", "tcp"])
