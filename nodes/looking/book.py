@@ -17,6 +17,7 @@ from nodes.stations.notes import (
     DroneSeen,
     Holds,
     LinkIsDown,
+    LinkIsMissed,
     LinkIsUp,
     LinkMeter,
     Live,
@@ -40,6 +41,7 @@ ALARM_TEXTS: Final = 3
 """Texts that are kept of each kind of alarm."""
 MAX_TEXT: Final = 240
 """Characters of one text."""
+RIGHTS: Final = ("flight", "payload")
 _SHORT: Final = 9
 """Two groups of a fingerprint."""
 _ROLES: Final = ("drone", "rc", "mobile", "cloud")
@@ -119,6 +121,8 @@ class _Page:
                 self._row(note.link, note.peer, now_s).take_up(note, now_s)
             case LinkIsDown():
                 self._row(note.link, note.peer, now_s).take_down(note, now_s)
+            case LinkIsMissed():
+                self._row(note.link, note.peer, now_s).take_missed(note)
             case LinkMeter():
                 self._row(note.link, note.peer, now_s).take_meter(note)
             case Holds():
@@ -141,9 +145,11 @@ class _Page:
             self._latest.append(_clipped(text))
 
     def begin(self, now_s: float) -> None:
-        """A node that begins again has no links, and counts from nothing; what it has done before counts as well."""
+        """A node that begins, or begins again, has no links; of a drone nobody has any right."""
         self.end("", now_s)
         self.began_s, self.running = now_s, True
+        if self.role == "drone":
+            self._held = {("", right): (NOBODY, "") for right in RIGHTS}
 
     def end(self, why: str, now_s: float) -> None:
         self.running, self.why = False, _clipped(why)

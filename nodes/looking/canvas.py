@@ -1,5 +1,6 @@
 """A grid of characters on which boxes, lines and texts are drawn; lines that meet are joined."""
 
+from itertools import groupby
 from typing import Final
 
 from rich.cells import cell_len
@@ -54,12 +55,13 @@ class Canvas:
 
     def _row(self, y: int, glyphs: str) -> Text:
         row = Text(no_wrap=True, overflow="crop")
-        for x in range(self.width):
-            character = self._texts.get((x, y)) or glyphs[self._lines[y][x]]
-            if glyphs is _ASCII and not character.isascii():
-                character = "?"
-            row.append(character, self._styles.get((x, y), ""))
+        for style, run in groupby(range(self.width), lambda x: self._styles.get((x, y), "")):
+            row.append("".join(self._glyph(x, y, glyphs) for x in run), style)
         return row
+
+    def _glyph(self, x: int, y: int, glyphs: str) -> str:
+        glyph = self._texts.get((x, y)) or glyphs[self._lines[y][x]]
+        return glyph if glyph.isascii() or glyphs is _LIGHT else "?"
 
     def _join(self, x: int, y: int, ways: int, style: str) -> None:
         self._lines[y][x] |= ways

@@ -4,7 +4,7 @@ from typing import Final
 
 from nodes.config.reader import one_line
 from nodes.looking.status import LinkStatus
-from nodes.stations.notes import CLASSES, Counts, LinkIsDown, LinkIsUp, LinkMeter
+from nodes.stations.notes import CLASSES, Counts, LinkIsDown, LinkIsMissed, LinkIsUp, LinkMeter
 
 MAX_OPEN: Final = 8
 """Meters of links that replace each other; of more, the oldest is added up."""
@@ -23,6 +23,7 @@ class LinkRow:
         self.name: Final = name
         self.peer: Final = peer
         self.since_s = now_s
+        self._role = ""
         self._last: LinkIsUp | None = None
         self._ups = 0
         self._downs = 0
@@ -35,7 +36,7 @@ class LinkRow:
     @property
     def role(self) -> str:
         """Role of the peer."""
-        return "" if self._last is None else self._last.role
+        return self._role
 
     @property
     def is_up(self) -> bool:
@@ -44,7 +45,7 @@ class LinkRow:
     def take_up(self, note: LinkIsUp, now_s: float) -> None:
         if not self.is_up:
             self._fold_all()
-        self._last, self._reason, self.since_s = note, "", now_s
+        self._last, self._role, self._reason, self.since_s = note, note.role, "", now_s
         self._ups += 1
 
     def take_down(self, note: LinkIsDown, now_s: float) -> None:
@@ -54,6 +55,12 @@ class LinkRow:
         self._fold(self._newest)
         if not self.is_up:
             self._close(note.reason or "closed", now_s)
+
+    def take_missed(self, note: LinkIsMissed) -> None:
+        """Why it is not there is what was found last, and not how it ended once."""
+        self._role = note.role
+        if not self.is_up:
+            self._reason = one_line(note.reason)
 
     def lose(self, reason: str, now_s: float) -> None:
         """Nothing of it is up any more, whatever was said."""

@@ -45,11 +45,11 @@ def sheet_of(status: NodeStatus) -> Iterator[Text]:
 
 def _link(link: LinkStatus) -> Iterator[Text]:
     style = "green" if link.up else "red"
-    over = CARRIERS.get(link.carrier, link.carrier)
+    over = f" over {CARRIERS.get(link.carrier, link.carrier)}" if link.carrier else ""
     yield Text.assemble(
         "  ",
         (CLOSED if link.up else OPEN, f"bold {style}"),
-        f" {one_line(link.name)} over {one_line(over)} with {one_line(f'{link.role} {link.peer}'.strip())}",
+        one_line(f" {link.name}{over} with {link.role} {link.peer}"),
     )
     yield Text.assemble("      ", (one_line(link.suite if link.up else f"open: {link.reason}"), style))
     yield Text(f"      {one_line(', '.join(_numbers(link)))}", "dim")

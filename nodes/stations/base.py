@@ -10,13 +10,23 @@ import trio
 from nodes.link import Link
 from nodes.node import Node
 from nodes.stations.keep import serve_link, until_down
-from nodes.stations.notes import Line, LinkIsDown, LinkIsUp, LinkMeter, RightsTold, Say, counts_of, say_alarms
+from nodes.stations.notes import (
+    Line,
+    LinkIsDown,
+    LinkIsMissed,
+    LinkIsUp,
+    LinkMeter,
+    RightsTold,
+    Say,
+    counts_of,
+    say_alarms,
+)
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import AerolinkError, LocalError
 from protocols.events import Alarm, AlarmKind, Sendable, SendCommand
 from specs.airlink.authority import AuthorityState
 from specs.airlink.numbers import NOBODY
-from specs.registry import ChannelId, CloseCode
+from specs.registry import ChannelId, CloseCode, Role
 
 METER_S: Final = 0.2
 """Time between two meters."""
@@ -45,6 +55,10 @@ class Station:
     def tell(self, text: str) -> None:
         """Say that something has happened."""
         self.say(Line(self.name, text))
+
+    def misses(self, link: str, key_id: bytes, role: Role) -> Callable[[str], None]:
+        """Return what says why a link to a node is not there."""
+        return lambda why: self.say(LinkIsMissed(self.name, link, fingerprint_text(key_id), role.name.lower(), why))
 
     async def watch(self) -> None:
         """Tell the node's alarms, for ever."""

@@ -110,7 +110,8 @@ class CloudStation(Station):
         if drone_id not in self._ways:
             way = self._ways[drone_id] = Wakeup()
             connect = partial(self._cloud.connect_drone, drone_id)
-            await Keeper(connect, self._serve_drone, self.tell, "cloud-drone", way).run()
+            missed = self.misses("cloud-drone", drone_id, Role.DRONE)
+            await Keeper(connect, self._serve_drone, self.tell, "cloud-drone", way, missed).run()
 
     def _look_for_way(self, drone: bytes, device: str) -> None:
         """What a drone says has come, and did not a moment ago: there may be a way to it now."""

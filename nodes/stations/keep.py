@@ -37,6 +37,8 @@ class Keeper:
     """What the link is called."""
     way: Wakeup = field(default_factory=Wakeup)
     """Set it when there may be a way again, as when a relay has come back: no wait outlasts that."""
+    miss: Callable[[str], None] = lambda _: None
+    """Told why there is no link, when that changes; :attr:`tell` says the same to people."""
 
     async def run(self) -> NoReturn:
         """Keep the link for ever."""
@@ -47,6 +49,7 @@ class Keeper:
             except AerolinkError as error:
                 if str(error) != said:
                     said = str(error)
+                    self.miss(said)
                     self.tell(f"{self.name}: {said}; trying again")
             else:
                 began_s, said = trio.current_time(), ""

@@ -34,7 +34,7 @@ from protocols.remotelink import REMOTE_MOBILE
 from specs.airlink.command import Answer, Result
 from specs.airlink.numbers import FIRST_USER_MESSAGE, Direction
 from specs.groundlink import LinkQuality, ShownDrone
-from specs.registry import LinkType
+from specs.registry import LinkType, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ class MobileStation(Station):
         connect = partial(self._mobile.connect, setup.rc_id, setup.rc, "tcp")
         async with self.cloud.open(self._way, setup.cloud, setup.cloud_name), trio.open_nursery() as nursery:
             nursery.start_soon(self.watch)
-            nursery.start_soon(Keeper(connect, self._serve_rc, self.tell, "rc-mobile").run)
+            missed = self.misses("rc-mobile", setup.rc_id, Role.RC)
+            nursery.start_soon(Keeper(connect, self._serve_rc, self.tell, "rc-mobile", miss=missed).run)
             if self.drone_id is not None:
                 nursery.start_soon(self.keep_drone, self.drone_id)
             await trio.sleep_forever()
@@ -163,7 +164,8 @@ class MobileStation(Station):
                 before.cancel()
             if hands is not None:
                 await hands.link.close()
-            await Keeper(connect, self._serve_drone, self.tell, "mobile-drone", self._way_to_drone).run()
+            missed = self.misses("mobile-drone", drone_id, Role.DRONE)
+            await Keeper(connect, self._serve_drone, self.tell, "mobile-drone", self._way_to_drone, missed).run()
 
     async def _serve_drone(self, link: Link) -> None:
         hands = self.hands = Hands(link, self._table, self._mobile.key_id(), self.tell)

@@ -104,6 +104,22 @@ class LinkIsDown:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkIsMissed:
+    """A link that this end makes is not there, and is tried for."""
+
+    node: str
+    """Which end."""
+    link: str
+    """Which link."""
+    peer: str
+    """Fingerprint of the other end."""
+    role: str
+    """Role of the other end."""
+    reason: str
+    """Why the last try failed, for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkMeter:
     """Counters of one end of one link, a few times a second and at its end."""
 
@@ -340,6 +356,7 @@ Note = (
     | Flight
     | LinkIsUp
     | LinkIsDown
+    | LinkIsMissed
     | LinkMeter
     | Progress
     | HandedOver

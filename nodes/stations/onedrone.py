@@ -16,7 +16,7 @@ from nodes.stations.quality import Rating
 from protocols.airlink import AIRLINK
 from protocols.messages import MessageTable
 from specs.groundlink import LinkQuality
-from specs.registry import LinkType
+from specs.registry import LinkType, Role
 
 if TYPE_CHECKING:
     from nodes.stations.rc import RcStation
@@ -52,7 +52,8 @@ class OneDrone:
     async def run(self) -> NoReturn:
         """Keep the link."""
         connect = partial(self._rc.connect, self._place.key_id, self._place.endpoint, self._carrier)
-        await Keeper(connect, self._serve, self._station.tell, "drone-rc").run()
+        missed = self._station.misses("drone-rc", self._place.key_id, Role.DRONE)
+        await Keeper(connect, self._serve, self._station.tell, "drone-rc", miss=missed).run()
 
     def quality(self) -> LinkQuality:
         """Return how good its link is, or was, since this was asked last."""

@@ -24,6 +24,7 @@ from nodes.stations.notes import (
     Holds,
     Line,
     LinkIsDown,
+    LinkIsMissed,
     LinkIsUp,
     LinkMeter,
     Live,
@@ -139,6 +140,25 @@ def test_a_note_without_a_peer_is_about_the_only_link_of_its_name(book: StatusBo
     book.take(LinkIsDown("mobile", "mobile-cloud"))
     (link,) = book.status("mobile").links
     assert (link.peer, link.up, link.reason) == ("abcd", False, "closed")
+
+
+def test_a_link_that_is_not_there_yet_says_why(book: StatusBook) -> None:
+    book.take(LinkIsMissed("drone", "drone-rc", RC, "rc", "no answer"))
+    link = only_link(book)
+    assert (link.up, link.reason, link.role, link.times, link.carrier) == (False, "no answer", "rc", 0, "")
+    book.take(up())
+    book.take(LinkIsMissed("drone", "drone-rc", RC, "rc", "too late"))
+    assert (only_link(book).up, only_link(book).reason) == (True, "")
+    book.take(down())
+    book.take(LinkIsMissed("drone", "drone-rc", RC, "rc", "nobody listens there"))
+    assert only_link(book).reason == "nobody listens there"
+
+
+def test_a_drone_begins_without_rights(book: StatusBook) -> None:
+    for _ in range(2):
+        book.enter("drone", "drone")
+        assert book.status("drone").rights == {"flight": NOBODY, "payload": NOBODY}
+        book.take(Holds("flight", "rc", "drone", RC))
 
 
 def test_rights(book: StatusBook) -> None:
