@@ -27,6 +27,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = {
         "PeerDirectory",
     ),
     "nodes.vehicle": ("Keeper", "Vehicle"),
+    "nodes.deck": ("Seat",),
     "nodes.flight": ("ModelFlight",),
     "nodes.stations.notes": (
         "HandedOver",
@@ -98,6 +99,8 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = {
         "WorkNeeded",
     ),
     "protocols.messages": ("MessageTable",),
+    "protocols.ownmessages": ("OwnMessage",),
+    "protocols.admission": ("Need",),
     "protocols.airlink": ("AIRLINK", "decode_untrusted", "encode", "message_type"),
     "protocols.groundlink": ("GROUNDLINK",),
     "protocols.remotelink": ("REMOTE_CLOUD", "REMOTE_MOBILE"),

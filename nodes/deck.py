@@ -7,9 +7,9 @@ everything from :meth:`FlightDeck.take` to the vehicle is synchronous. Only what
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -28,10 +28,12 @@ from protocols.errors import AerolinkError, UsageError
 from protocols.events import Alarm, AlarmKind
 from protocols.failsafe import Effect, Failsafe
 from protocols.guards.ratelimit import LogLimiter, SourceLimiter
+from protocols.ownmessages import OwnMessage
 from protocols.remotelink import CloudMessage
 from specs.airlink.authority import AuthorityAction, AuthorityRequest, AuthorityState, Right
 from specs.airlink.command import Answer, CameraControl, ChangeSettings, Command, CommandCode, GoTo, Result
 from specs.airlink.control import Buttons, Heartbeat, Sticks
+from specs.airlink.numbers import Direction
 from specs.airlink.stream import MavlinkFrame
 from specs.registry import ChannelId, Role
 from specs.remotelink import CLOUD_MESSAGES, LogReceipt, RevokePeer, SealingKeys, VerifyingKeys
@@ -79,13 +81,20 @@ class FlightDeck:
         failsafe: Failsafe,
         alarm: Callable[[Alarm], None],
         keeper: Keeper | None = None,
+        own: Iterable[OwnMessage] = (),
     ) -> None:
+        """``own``: messages of the user's own that are admitted here; what they do, :attr:`on_own` does."""
         self.authority: Final = authority
         """The rights; ``handed_over`` lists the hand-overs. Change nothing but ``owner`` from outside."""
         self.failsafe: Final = failsafe
         """What happens when the holder is not heard."""
         self.on_change: Callable[[AuthorityChanged], None] | None = None
         """Told of every right that changes its holder; it does not wait, nor raise."""
+        self.on_own: Callable[[Any, Seat], object] | None = None
+        """Given each message of the user's own that was admitted, and whose it is; the answer, if it is a request.
+
+        It returns at once, as a vehicle does. None is DONE; an AerolinkError that it raises is FAILED.
+        """
         self.refused = 0
         """Messages that were not admitted."""
         self.stale = 0
@@ -93,6 +102,7 @@ class FlightDeck:
         self._vehicle = vehicle
         self._alarm = alarm
         self._keeper = keeper
+        self._own: Final = {each.format.type: each for each in own}
         self._seats: list[Seat] = []
         self._sticks_end_s: float | None = None
         self._lost_flight: tuple[bytes | None, float] = (None, 0.0)
@@ -162,9 +172,47 @@ class FlightDeck:
         self._settle(now)
         return reply
 
+    def take_own(self, seat: Seat, channel: ChannelId, message: object) -> object | None:
+        """Hand a message of the user's own to :attr:`on_own`, if its sender may; the answer if it is a request (AL-33).
+
+        UsageError if the deck has no such message, or not on this channel.
+        """
+        own = self._own.get(type(message))
+        if own is None or own.channel is not channel:
+            raise UsageError(f"deck: {type(message).__name__} does not travel like that")
+        now = trio.current_time()
+        self._settle(now)
+        if Direction.UP not in own.direction or not self._meets(seat, own.need, own.right, now):
+            self._refuse(seat, message, now)
+            reply: object = Answer(Result.NOT_ALLOWED)
+        elif own.need is Need.FLIGHT and not self._flies(channel):
+            self.refused += 1
+            reply = Answer(Result.NOT_NOW, "your heartbeat is not heard: the failsafe flies")
+        else:
+            reply = self._hand_on(seat, message)
+            self._settle(now)
+        return reply if channel is ChannelId.COMMAND else None
+
+    def _flies(self, channel: ChannelId) -> bool:
+        """AU-33: a request is one that flies, and what is no request is like sticks."""
+        return self.failsafe.obeys_commands if channel is ChannelId.COMMAND else self.failsafe.obeys_sticks
+
+    def _hand_on(self, seat: Seat, message: object) -> object:
+        if self.on_own is None:
+            return Answer(Result.UNSUPPORTED)
+        try:
+            reply = self.on_own(message, seat)
+        except AerolinkError as error:
+            _log.warning("a message of the user's own could not be obeyed: %s", error)
+            return Answer(Result.FAILED)
+        return Answer(Result.DONE) if reply is None else reply
+
     def _admits(self, seat: Seat, message: CloudMessage, now: float) -> bool:
+        """AU-20."""
+        return self._meets(seat, need_of(message), required_right(message), now)
+
+    def _meets(self, seat: Seat, need: Need, right: Right | None, now: float) -> bool:
         """AU-20, AU-24."""
-        right, need = required_right(message), need_of(message)
         if seat not in self._seats or need is Need.NEVER:
             return False
         if right is not None:
@@ -269,7 +317,7 @@ class FlightDeck:
         self.forget(peer)
         return await keeper.revoke(peer)
 
-    def _refuse(self, seat: Seat, message: CloudMessage, now: float) -> None:
+    def _refuse(self, seat: Seat, message: object, now: float) -> None:
         """Count it, and tell the operator: not too often, and not of what was under way (AU-23)."""
         self.refused += 1
         before, since_s = self._lost_flight

@@ -52,14 +52,14 @@ class OwnMessage:
             raise UsageError(
                 f"{self.format.name}: a user's number is one from 0x8000 to 0xFFFF, not {self.number:#06x}"
             )
-        head = next(iter(describe(self.format)), None)
-        if head is None or head.constant != self.number or head.size_bytes != 2:
-            raise UsageError(f"{self.format.name}: its bytes must begin with numbered({self.number:#06x})")
         if not self.direction:
             raise UsageError(f"{self.format.name}: say which way it travels: up, down or both")
         if self.need not in _RIGHTS:
             raise UsageError(f"{self.format.name}: it may need NOTHING, FLIGHT, PAYLOAD or CLOUD, not {self.need.name}")
         self._check_size()
+        head = next(iter(describe(self.format)), None)
+        if head is None or head.constant != self.number or head.size_bytes != 2:
+            raise UsageError(f"{self.format.name}: its bytes must begin with numbered({self.number:#06x})")
 
     def _check_size(self) -> None:
         limit_bytes = _LIMITS.get(self.row.service)

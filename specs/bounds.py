@@ -23,12 +23,12 @@ def largest_frame_bytes(fmt: Format[Any]) -> int:
 
 def _largest(block: "Construct[Any, Any]") -> int:
     match block:
-        case construct.Renamed() | construct.Const() | blocks.Utf8() | blocks.Record():
+        case blocks.Exact() if isinstance(block.subcon, construct.FormatField):
+            return _number_bytes(block.subcon, _NUMBERS | _FLOATS)
+        case construct.Renamed() | construct.Const() | blocks.Exact() | blocks.Utf8() | blocks.Record():
             return _largest(block.subcon)
         case construct.Struct():
             return sum(_largest(part) for part in block.subcons)
-        case blocks.Exact():
-            return _number_bytes(block.subcon, _NUMBERS | _FLOATS)
         case construct.Switch() if block.default is construct.Error:
             return max(_largest(case) for case in block.cases.values())
         case construct.FormatField():
@@ -54,8 +54,8 @@ def _largest_bytes(block: "Construct[Any, Any]") -> int:
             raise TypeError(f"{type(block).__name__} is no block of specs.strict")
 
 
-def _number_bytes(block: "Construct[Any, Any]", codes: frozenset[str]) -> int:
+def _number_bytes(block: "construct.FormatField[Any, Any]", codes: frozenset[str]) -> int:
     """Of a number, big-endian; a float only where it is known to be finite."""
-    if isinstance(block, construct.FormatField) and block.fmtstr[0] == ">" and block.fmtstr[1] in codes:
+    if block.fmtstr[0] == ">" and block.fmtstr[1] in codes:
         return block.sizeof()
     raise TypeError(f"{block!r} is no number of specs.strict")

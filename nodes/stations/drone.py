@@ -18,6 +18,7 @@ from nodes.stations.base import Station, answer_to, send_or_drop
 from nodes.stations.craft import Craft
 from nodes.stations.logs import LogDesk, ask_over
 from nodes.stations.notes import HandedOver, Holds, Say
+from nodes.stations.own import OwnMessages, encode_answer
 from nodes.stations.recorder import RecordedFlight, Recorder
 from protocols.airlink import AIRLINK
 from protocols.authority import Authority, AuthorityChanged, AuthorityPolicy, Reason, owner_among
@@ -35,7 +36,8 @@ from protocols.events import (
 )
 from protocols.failsafe import Failsafe, FailsafeConfig
 from protocols.messages import MessageTable
-from protocols.remotelink import REMOTE_CLOUD, REMOTE_MOBILE
+from protocols.ownmessages import OwnMessage
+from protocols.remotelink import REMOTE_CLOUD, REMOTE_MOBILE, CloudMessage
 from protocols.sealing import CloudKey
 from specs.airlink.authority import AuthorityState
 from specs.airlink.command import Answer, Result
@@ -65,6 +67,8 @@ class DroneSetup:
     """When to do what without a holder."""
     films: bool = True
     """Whether it sends pictures."""
+    own: tuple[OwnMessage, ...] = ()
+    """Messages of the user's own: ``station.deck.on_own`` is given those that come, ``station.show`` sends others."""
 
 
 class DroneStation(Station):
@@ -84,7 +88,8 @@ class DroneStation(Station):
         super().__init__(drone, say, name)
         self.authority: Final = Authority(setup.policy)
         """Who holds what."""
-        self.deck: Final = FlightDeck(craft, self.authority, Failsafe(setup.failsafe), drone.raise_alarm, self)
+        failsafe = Failsafe(setup.failsafe)
+        self.deck: Final = FlightDeck(craft, self.authority, failsafe, drone.raise_alarm, self, setup.own)
         """Where all links meet."""
         self.desk: Final = LogDesk(logs)
         """Sealed flights on their way."""
@@ -94,9 +99,13 @@ class DroneStation(Station):
         """What the vehicle had to show is over: a recording has been played."""
         self.alone = trio.Event()
         """The last link has ended; another may come."""
+        self.malformed = 0
+        """Messages that said nothing."""
         self.on_receipt: Callable[[LogReceipt], None] | None = None
         """Told when the cloud says that it has a flight."""
         self._setup = setup
+        self._own = OwnMessages(setup.own)
+        self._tables = {role: self._own.extend(table) for role, table in _TABLES.items()}
         self._craft = craft
         self._peers = peers
         self._keys = keys
@@ -197,16 +206,27 @@ class DroneStation(Station):
         """Hand a message to the deck; one that says nothing is answered, or dropped."""
         if not isinstance(event, ControlReceived | CommandReceived | StreamReceived):
             return
-        table = _TABLES[link.role]
+        table = self._tables[link.role]
         try:
             message = table.decode_untrusted(event.channel, event.data, Direction.UP)
         except MalformedError:
+            self.malformed += 1
             reply: object = Answer(Result.INVALID)
         else:
-            expires_s = event.expires_s if isinstance(event, ControlReceived) else None
-            reply = await self.deck.take(self._seats[link], event.channel, message, expires_s)
+            reply = await self._admit(link, event, message)
         if isinstance(event, CommandReceived):
-            answer_to(link, event.id, event.channel, table.encode(reply or Answer(Result.UNSUPPORTED)))
+            answer_to(
+                link, event.id, event.channel, encode_answer(table, reply or Answer(Result.UNSUPPORTED), self.tell)
+            )
+
+    async def _admit(
+        self, link: Link, event: ControlReceived | CommandReceived | StreamReceived, message: CloudMessage
+    ) -> object | None:
+        seat = self._seats[link]
+        if self._own.has(message):
+            return self.deck.take_own(seat, event.channel, message)
+        expires_s = event.expires_s if isinstance(event, ControlReceived) else None
+        return await self.deck.take(seat, event.channel, message, expires_s)
 
     # --- what goes down ---------------------------------------------------------------------------
 
@@ -232,6 +252,13 @@ class DroneStation(Station):
                 for key, data in items:
                     send_or_drop(link, SendState(ChannelId.TELEMETRY, key, data))
             await trio.sleep(TELEMETRY_S)
+
+    def show(self, message: object) -> None:
+        """Tell everybody something of the user's own, of class `state` or `stream`; UsageError if it is none."""
+        channel, sendable = self._own.shown(message)
+        for link in tuple(self._seats):
+            if channel in self._tables[link.role].channels:
+                send_or_drop(link, sendable)
 
     async def _beat(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from protocols.authority import Authority, AuthorityPolicy
 from protocols.errors import StorageError
 from protocols.events import Alarm, AlarmKind
 from protocols.failsafe import Failsafe, FailsafeConfig
+from protocols.ownmessages import OwnMessage
 from specs.airlink.authority import AuthorityAction, AuthorityRequest, AuthorityState, Right
 from specs.airlink.command import Answer, CameraControl, ChangeSettings, CommandCode, GoTo, Result
 from specs.airlink.control import Heartbeat, NodeState, Sticks
@@ -153,13 +154,14 @@ class DeckWorld:
     config: FailsafeConfig = field(default_factory=FailsafeConfig)
     policy: AuthorityPolicy = field(default_factory=lambda: AuthorityPolicy(owner=RC))
     keeper: NotedKeeper = field(default_factory=NotedKeeper)
+    own: tuple[OwnMessage, ...] = ()
     alarms: list[Alarm] = field(default_factory=list[Alarm])
     told: dict[bytes, list[AuthorityState]] = field(default_factory=dict[bytes, list[AuthorityState]])
     seats: dict[bytes, Seat] = field(default_factory=dict[bytes, Seat])
 
     def __post_init__(self) -> None:
         authority, failsafe = Authority(self.policy), Failsafe(self.config)
-        self.deck = FlightDeck(self.vehicle, authority, failsafe, self.alarms.append, self.keeper)
+        self.deck = FlightDeck(self.vehicle, authority, failsafe, self.alarms.append, self.keeper, self.own)
         for key_id, role in ROLES.items():
             states = self.told.setdefault(key_id, [])
             self.seats[key_id] = self.deck.attach(key_id, role, states.append)

@@ -22,6 +22,7 @@ from nodes.testing import MemoryNetwork
 from protocols.crypto.fingerprint import key_id_of
 from protocols.link.config import LinkConfig
 from protocols.link.peers import PeerState
+from protocols.ownmessages import OwnMessage
 from specs.registry import Role
 from tests.live.kit import CLASSICAL, config_of, make_key, record_of, stores_of
 
@@ -60,8 +61,14 @@ async def stations(
     vehicle: Vehicle | None = None,
     rc_state: PeerState = PeerState.PAIRED,
     tap: StoresTap = lambda stores: stores,
+    own: tuple[OwnMessage, ...] = (),
+    own_on_ground: tuple[OwnMessage, ...] | None = None,
 ) -> AsyncGenerator[Stations]:
-    """``rc_state``: how the drone knows its remote controller; ``tap`` changes its stores."""
+    """``rc_state``: how the drone knows its remote controller; ``tap`` changes its stores.
+
+    ``own``: messages that all declare, or the drone alone if ``own_on_ground`` says what the others do.
+    """
+    ground = own if own_on_ground is None else own_on_ground
     network = network or MemoryNetwork(delay_s=0.005)
     keys = [make_key() for _ in range(3)]
     drone_key, rc_key, mobile_key = keys
@@ -83,10 +90,16 @@ async def stations(
         logs = log_store(keep_handed_over=True)
         found = Stations(
             DroneStation(
-                drone, DroneSetup(AIR, films=False), craft, of_drone.peers, MemoryDroneSealing(), logs, notes.append
+                drone,
+                DroneSetup(AIR, films=False, own=own),
+                craft,
+                of_drone.peers,
+                MemoryDroneSealing(),
+                logs,
+                notes.append,
             ),
-            RcStation(rc, RcSetup((DronePlace(drone_id, AIR),), GROUND), log_store(), notes.append),
-            MobileStation(mobile, MobileSetup(rc_id, GROUND, drone_id), log_store(), None, notes.append),
+            RcStation(rc, RcSetup((DronePlace(drone_id, AIR),), GROUND, own=ground), log_store(), notes.append),
+            MobileStation(mobile, MobileSetup(rc_id, GROUND, drone_id, own=ground), log_store(), None, notes.append),
             drone_id,
             rc_id,
             mobile_id,
