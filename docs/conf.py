@@ -36,6 +36,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+toc_object_entries = False  # the side bar copies the contents of every page into every page
 
 html_theme = "furo"
 html_title = "Aerolink"
