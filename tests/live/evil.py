@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
+import pytest
 import trio
 
 from nodes import Link, RemoteController
@@ -274,6 +275,16 @@ SEEN: Final = (
 """What an end sees by itself: a tag that fails, a counter that comes twice."""
 UNSEEN: Final = ("reorders", "drops", "delays")
 """What an honest path does as well: nobody can tell who is at fault, so there is no alarm; the link counts losses."""
+
+
+def each_attack_on(*ways: Way) -> pytest.MarkDecorator:
+    """Parametrise a test with every attack on every other way, in turn; on the rest of the ways it is slow."""
+    cases = [
+        pytest.param(attack, way, id=f"{attack}-{way}", marks=[pytest.mark.slow] if (row + column) % 2 else [])
+        for row, attack in enumerate([*SEEN, *UNSEEN])
+        for column, way in enumerate(ways)
+    ]
+    return pytest.mark.parametrize(("attack", "way"), cases)
 
 
 def place(number: int) -> GoTo:

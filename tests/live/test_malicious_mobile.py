@@ -50,11 +50,10 @@ from tests.live.chainkit import ALL_MAY_FLY, PATIENCE_S, Cast, alarms_of, chain,
 from tests.live.evil import (
     CLOUD_DOWN,
     CLOUD_UP,
-    SEEN,
-    UNSEEN,
     HostileMobile,
     Way,
     attacked,
+    each_attack_on,
     evil_of,
     place,
     works,
@@ -85,8 +84,7 @@ def named(value: object) -> str:
 # --- what it relays ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", [CLOUD_UP, CLOUD_DOWN], ids=str)
-@pytest.mark.parametrize("attack", [*SEEN, *UNSEEN])
+@each_attack_on(CLOUD_UP, CLOUD_DOWN)
 @virtual
 async def test_what_it_relays(attack: str, way: Way) -> None:
     """RL-32: each attack on each direction. Those of UNSEEN raise no alarm: a bad path does the same."""

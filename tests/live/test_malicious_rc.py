@@ -59,12 +59,11 @@ from tests.live.evil import (
     CLOUD_UP,
     MOBILE_DOWN,
     MOBILE_UP,
-    SEEN,
-    UNSEEN,
     Attacks,
     HostileRc,
     Way,
     attacked,
+    each_attack_on,
     evil_of,
     place,
     works,
@@ -72,7 +71,7 @@ from tests.live.evil import (
 from tests.live.kit import make_key, virtual
 
 HOSTILE = Cast(rcs=(HostileRc,), policy=ALL_MAY_FLY)
-WAYS = (MOBILE_UP, MOBILE_DOWN, CLOUD_UP, CLOUD_DOWN)
+WAYS = (MOBILE_UP, MOBILE_DOWN, CLOUD_DOWN, CLOUD_UP)
 NONE: tuple[bytes, ...] = ()
 
 
@@ -83,8 +82,7 @@ def nothing(_: bytes) -> Iterable[bytes]:
 # --- what it relays ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("attack", [*SEEN, *UNSEEN])
+@each_attack_on(*WAYS)
 @virtual
 async def test_what_it_relays(attack: str, way: Way) -> None:
     """RL-32: each attack on each direction of each link. Those of UNSEEN raise no alarm: a bad path does the same."""
