@@ -172,11 +172,13 @@ def test_suites_in_any_case_and_as_noise_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "options", [(), pytest.param(("--processes",), marks=pytest.mark.slow)], ids=["inside", "processes"]
+)
+@pytest.mark.parametrize(
     ("content", "words"),
     [(None, "cannot be read"), (b"", "is empty"), (b"boot text, no frame\n" * 50, "holds no MAVLink frame")],
     ids=["missing", "empty", "corrupt"],
 )
-@pytest.mark.parametrize("options", [(), ("--processes",)], ids=["inside", "processes"])
 def test_a_log_that_cannot_be_played(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes | None, words: str, options: tuple[str, ...]
 ) -> None:
