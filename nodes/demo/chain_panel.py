@@ -1,19 +1,23 @@
-"""The live panel of the chain: five links, who flies, the vehicle, traffic, progress, the latest events."""
+"""The live panel of the chain: its picture, five links and their locks, who may fly, the vehicle, traffic, progress,
+the latest events.
+"""
 
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from rich.console import ConsoleRenderable, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel as Box
 from rich.table import Table
 from rich.text import Text
 
 from nodes.config.reader import one_line
-from nodes.demo.chain_report import LINKS
+from nodes.demo.chain_report import LINKS, NODES
 from nodes.demo.drawing import bar, grid
 from nodes.demo.options import DemoOptions
+from nodes.looking.book import StatusBook
+from nodes.looking.picture import CLOSED, OPEN, Edge, Picture, draw
 from nodes.stations.notes import (
     AIRLINK_NAME,
     CLASSES,
@@ -39,10 +43,13 @@ _EVENTS: Final = 8
 _FEWEST_EVENTS: Final = 3
 _RATE_METERS: Final = 6
 """Rates are taken over so many meters: about a second."""
-_ROOMY_ROWS: Final = 36
+_PICTURE_ROWS: Final = 6
+"""Boxes, and two arcs below."""
+_ROOMY_ROWS: Final = 36 + _PICTURE_ROWS + 1
 """A screen that has fewer gets no empty lines."""
 _FIXED_ROWS: Final = 22
-"""Rows of such a panel, without its events."""
+"""Rows of such a panel, without picture and events."""
+_EDGES: Final = tuple(Edge(one, other, name) for name in LINKS for one, _, other in [name.partition("-")])
 _END_TO_END: Final = frozenset({"mobile-drone", "cloud-drone"})
 
 
@@ -53,7 +60,10 @@ class ChainPanel:
         self._options = options
         self._clock = clock
         self._up: dict[str, LinkIsUp] = {}
-        self._down: set[str] = set()
+        self._down: dict[str, str] = {}
+        self._book = StatusBook(clock)
+        for node in NODES:
+            self._book.enter(node, node)
         self._meters: dict[str, LinkMeter] = {}
         self._air = {node: deque[tuple[float, Counts]](maxlen=_RATE_METERS) for node in ("drone", "rc")}
         self._holder = "nobody"
@@ -66,11 +76,12 @@ class ChainPanel:
 
     def take(self, note: Note) -> None:
         """Take one note."""
+        self._book.take(note)
         match note:
             case LinkIsUp() if LINKS.get(note.link) == note.node:
                 self._take_up(note)
             case LinkIsDown() if LINKS.get(note.link) == note.node:
-                self._down.add(note.link)
+                self._down[note.link] = note.reason
             case LinkMeter():
                 self._take_meter(note)
             case Holds() if note.right == "flight":
@@ -93,7 +104,7 @@ class ChainPanel:
 
     def _take_up(self, note: LinkIsUp) -> None:
         self._up[note.link] = note
-        self._down.discard(note.link)
+        self._down.pop(note.link, None)
         if note.link == "mobile-drone" and self._began_s is None:  # the pilot flies when the mobile is there
             self._began_s = self._clock()
 
@@ -106,15 +117,28 @@ class ChainPanel:
     def render(self, rows: int = 100) -> RenderableType:
         """Draw everything; on a screen of so many rows, what fits."""
         roomy = rows >= _ROOMY_ROWS
-        events = _EVENTS if roomy else max(_FEWEST_EVENTS, min(_EVENTS, rows - _FIXED_ROWS))
-        parts: list[ConsoleRenderable] = [self._links(), self._state(), self._traffic(), self._bars()]
+        picture = self._picture()
+        fixed = _FIXED_ROWS + (_PICTURE_ROWS if rows >= _FIXED_ROWS + _FEWEST_EVENTS + _PICTURE_ROWS else 0)
+        events = _EVENTS if roomy else max(_FEWEST_EVENTS, min(_EVENTS, rows - fixed))
+        parts: list[RenderableType] = [self._links(), self._state(), self._traffic(), self._bars()]
         if not roomy and rows < _FIXED_ROWS + _FEWEST_EVENTS:
             parts.remove(parts[2])
+        if fixed > _FIXED_ROWS:
+            parts.insert(0, picture)
         parts.append(self._latest(events))
         if roomy:
             parts = [each for part in parts for each in (part, Text())][:-1]
         style = "red" if self._alarms else "green" if len(self._up) == len(LINKS) else "yellow"
-        return Box(Group(*parts), title="[bold]aerolink demo[/]", border_style=style, padding=(int(roomy), 2))
+        return Box(
+            Group(*parts),
+            title="[bold]aerolink demo[/]",
+            subtitle=_security(picture),
+            border_style=style,
+            padding=(int(roomy), 2),
+        )
+
+    def _picture(self) -> Picture:
+        return draw(self._book.nodes(), _EDGES, legend=False)
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -122,10 +146,10 @@ class ChainPanel:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("link", style="bold", no_wrap=True, min_width=max(map(len, LINKS)))
         table.add_column("over", no_wrap=True, min_width=6)
-        table.add_column("state", no_wrap=True, min_width=5)
+        table.add_column("lock", no_wrap=True, min_width=4)
         for heading in ("handshake", "round trip", "rekeys"):
             table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
-        table.add_column("suite", style="dim", no_wrap=True, overflow="ellipsis")
+        table.add_column("suite, or why it is open", no_wrap=True, overflow="ellipsis")
         for name in LINKS:
             table.add_row(name, *self._link(name))
         return table
@@ -134,12 +158,21 @@ class ChainPanel:
         up = self._up.get(name)
         if up is None:
             carrier = self._options.carrier if name == AIRLINK_NAME else ""
-            return CARRIERS.get(carrier, "relays" if name in _END_TO_END else ""), Text("-", "yellow"), "", "", "", ""
-        state = Text("down", "bold red") if name in self._down else Text("up", "bold green")
+            return (
+                CARRIERS.get(carrier, "relays" if name in _END_TO_END else ""),
+                Text(OPEN, "yellow"),
+                "",
+                "",
+                "",
+                Text("not yet up", "yellow"),
+            )
+        is_down = name in self._down
+        lock = Text(OPEN, "bold red") if is_down else Text(CLOSED, "bold green")
+        suite = Text(one_line(f"open: {self._down[name] or 'closed'}"), "red") if is_down else Text(up.suite, "dim")
         meter = self._meters.get(name)
         trip = "-" if meter is None or meter.rtt_ms is None else f"{meter.rtt_ms:.2f} ms"
         rekeys = "-" if meter is None else str(meter.rekeys)
-        return CARRIERS.get(up.carrier, up.carrier), state, f"{up.handshake_ms:.1f} ms", trip, rekeys, up.suite
+        return CARRIERS.get(up.carrier, up.carrier), lock, f"{up.handshake_ms:.1f} ms", trip, rekeys, suite
 
     def _state(self) -> Table:
         table = grid()
@@ -211,3 +244,9 @@ class ChainPanel:
             lines.append(one_line(sentence(note)) + "\n", style)
         lines.rstrip()
         return lines
+
+
+def _security(picture: Picture) -> Text:
+    """How many links are locked; green when all are."""
+    locked, links = picture.locked
+    return Text(f"{locked} of {links} links locked", "bold green" if locked == links else "bold yellow")

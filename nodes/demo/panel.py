@@ -12,6 +12,7 @@ from rich.text import Text
 from nodes.config.reader import one_line
 from nodes.demo.drawing import bar, grid
 from nodes.demo.options import DemoOptions
+from nodes.looking.picture import CLOSED, OPEN
 from nodes.stations.notes import CLASSES, Alarmed, Flight, LinkIsUp, Meter, Note, Parsing
 from nodes.stations.sentences import sentence
 
@@ -69,9 +70,11 @@ class Panel:
         up = self._links.get("rc")
         over = self._options.carrier.upper()
         if up is None:
-            table.add_row("link", Text(f"pairing over {over} ...", "yellow"))
+            table.add_row("link", Text(f"{OPEN} pairing over {over} ...", "yellow"))
             return table
-        table.add_row("link", Text.assemble(("up", "bold green"), f" over {over}, handshake {up.handshake_ms:.1f} ms"))
+        table.add_row(
+            "link", Text.assemble((f"{CLOSED} up", "bold green"), f" over {over}, handshake {up.handshake_ms:.1f} ms")
+        )
         table.add_row("suite", up.suite)
         table.add_row("drone", Text(up.peer, "cyan"))
         if "drone" in self._links:

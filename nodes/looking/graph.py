@@ -98,16 +98,17 @@ class Graph:
 
 def graph_of(nodes: Sequence[NodeStatus], edges: Iterable[Edge] = ()) -> Graph:
     """Return the picture's boxes and wires; ``edges``: links that should be there, beside those that are."""
-    graph = Graph({node.name: Box(node.name, node.role, node, _doing(node.vehicle)) for node in nodes})
+    graph = Graph({node.name: Box(node.name, node.role, node) for node in nodes})
     graph.owners = {fingerprint: node.name for node in nodes for fingerprint in node.ids}
     for edge in edges:
         if edge.one in graph.boxes and edge.other in graph.boxes:
             _wire(graph, edge.one, edge.other, edge.link)
+    learnt: dict[str, str] = {}
     for node in nodes:
         for link in node.links:
-            other = _other_end(graph, node, link)
+            other = learnt[link.peer] = _other_end(graph, node, link)
             _wire(graph, node.name, other, link.name).ends.append(link)
-            graph.owners.setdefault(link.peer, other)
+    graph.owners = {**learnt, **graph.owners}
     for node in nodes:
         _take_what_it_knows(graph, node)
     return graph
@@ -143,10 +144,15 @@ def _role_at_the_other_end(own: str, link: str) -> str:
 
 def _take_what_it_knows(graph: Graph, node: NodeStatus) -> None:
     """What a node knows of rights, and of what drones do; of itself a drone knows best."""
+    drones = [box for box in graph.boxes.values() if box.role == "drone"]
     for fingerprint, doing in node.drones.items():
         box = graph.boxes.get(graph.owners.get(fingerprint, ""))
         if box is not None and not box.doing:
             box.doing = doing
+    if node.role == "drone":
+        graph.boxes[node.name].doing = _doing(node.vehicle) or graph.boxes[node.name].doing
+    elif len(drones) == 1:
+        drones[0].doing = drones[0].doing or _doing(node.vehicle)
     for held in node.held:
         drone = graph.boxes.get(graph.owners.get(held.drone, "") if held.drone else node.name)
         is_told_by_itself = held.drone and drone is not None and drone.status is not None and drone.status.held

@@ -14,6 +14,7 @@ from nodes.demo.chain_report import LINKS, NODES, ChainReport
 from nodes.demo.mailbox import Mailbox
 from nodes.demo.options import DemoOptions
 from nodes.demo.view import LiveView, PlainView
+from nodes.looking.picture import CLOSED, OPEN
 from nodes.stations import notes
 from nodes.stations.notes import (
     Alarmed,
@@ -285,10 +286,10 @@ def test_the_panel_after_everything_has_happened() -> None:
     text = _drawn(panel)
     links = {line.split()[1]: line.split() for line in text.splitlines() if len(line.split()) > 3}
     assert links["drone-rc"][2] == "up/s"  # the table of its traffic, which comes later
-    assert links["rc-mobile"][2:5] == ["TCP", "up", "3.5"]
-    assert links["mobile-cloud"][2:4] == ["HTTPS", "up"]
+    assert links["rc-mobile"][2:5] == ["TCP", CLOSED, "3.5"]
+    assert links["mobile-cloud"][2:4] == ["HTTPS", CLOSED]
     for words in (
-        "UDP     down",
+        "UDP     [ ] ",
         "rc   handed over: rc to mobile at 10.0 s, mobile to rc at 11.5 s",
         "holding, 4.0 m high",
         "993 messages of telemetry",
@@ -302,11 +303,15 @@ def test_the_panel_after_everything_has_happened() -> None:
 
 def test_a_link_that_comes_back_is_up_again() -> None:
     panel = ChainPanel(DemoOptions())
-    for note, state in ((UPS[1], "up"), (LinkIsDown("mobile", "rc-mobile"), "down"), (UPS[1], "up")):
+    for note, lock in (
+        (UPS[1], CLOSED),
+        (LinkIsDown("mobile", "rc-mobile", reason="nothing heard"), OPEN),
+        (UPS[1], CLOSED),
+    ):
         panel.take(note)
-        assert f"TCP     {state} " in _drawn(panel)
+        assert f"TCP     {lock} " in _drawn(panel)
         panel.take(LinkIsDown("rc", "rc-mobile"))  # its other end
-        assert f"TCP     {state} " in _drawn(panel)
+        assert f"TCP     {lock} " in _drawn(panel)
 
 
 def test_rates_are_those_of_about_a_second() -> None:
@@ -337,7 +342,19 @@ def test_how_far_the_flight_is(told: tuple[Note, ...], words: str) -> None:
     assert words in _drawn(panel)
 
 
-@pytest.mark.parametrize("rows", [24, 25, 30, 36, 50])
+def test_the_panel_has_a_picture_where_there_is_room() -> None:
+    panel = ChainPanel(DemoOptions())
+    for note in GOOD:
+        panel.take(note)
+    panel.take(LinkIsDown("mobile", "mobile-cloud", reason="nobody listens there"))
+    for rows, is_drawn in ((30, False), (31, True), (50, True)):
+        text = _drawn(panel, rows, 80)
+        assert ("─[#]─" in text) is is_drawn
+        assert "links locked" in text
+        assert "open: nobod" in text
+
+
+@pytest.mark.parametrize("rows", [24, 25, 30, 31, 36, 42, 43, 50])
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_the_panel_fits_the_screen(rows: int, width: int) -> None:
     panel = ChainPanel(DemoOptions())

@@ -214,6 +214,17 @@ def test_peers_that_are_not_looked_at_are_boxes_without_an_inside() -> None:
     assert graph.boxes["drone dron"].doing == "landed, 0.0 m high"
 
 
+def test_what_a_mobile_shows_of_its_vehicle_is_what_the_only_drone_does() -> None:
+    book = chain()
+    book.take(Shown("mobile", 0, "landing, 0.5 m high, 0.0 m/s"))
+    assert {name: box.doing for name, box in graph_of(book.nodes()).boxes.items() if box.doing} == {
+        "drone": "landing, 0.5 m high"
+    }
+    book.take(DroneSeen("rc", fingerprint("drone"), "holding", 3.0))
+    book.take(Shown("drone", 0, "flying, 4.0 m high"))
+    assert graph_of(book.nodes()).boxes["drone"].doing == "flying, 4.0 m high"
+
+
 def test_of_its_rights_a_drone_knows_best() -> None:
     book = chain()
     book.take(Holds("flight", "rc", "drone", fingerprint("rc")))
