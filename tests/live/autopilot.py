@@ -99,6 +99,9 @@ class Autopilot:
         self._due_s: Final = {self._heartbeat: 0.0, self._telemetry: 0.0}
         self._began_s: Final = time.monotonic()
         self._stopping: Final = threading.Event()
+        self._turned: Final = threading.Event()
+        self._speaking: Final = threading.Lock()
+        self._is_silent = False
         self._handlers: Final[dict[str, Callable[[Message], None]]] = {
             "HEARTBEAT": lambda message: self.heard.add(message.get_srcSystem()),
             "PARAM_REQUEST_LIST": self._list_parameters,
@@ -118,13 +121,30 @@ class Autopilot:
 
     def run(self) -> None:
         while not self._stopping.is_set():
-            self._periodic(time.monotonic())
-            if self.wire.wait(0.02):
+            with self._speaking:
+                if not self._is_silent:
+                    self._periodic(time.monotonic())
                 while (message := self.wire.take()) is not None:
                     self._take(message)
+            self._turned.set()
+            self.wire.wait(0.02)
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def hush(self) -> None:
+        """Say nothing any more by itself, and wait until what it was saying is said."""
+        with self._speaking:
+            self._is_silent = True
+
+    def listen(self, until: Callable[[], bool], limit_s: float) -> None:
+        """Wait until something is so; TimeoutError."""
+        end_s = time.monotonic() + limit_s
+        while not until():
+            if time.monotonic() > end_s:
+                raise TimeoutError("what was waited for has not come")
+            self._turned.wait(0.05)
+            self._turned.clear()
 
     def _take(self, message: Message) -> None:
         self.seen.append(message.get_type())

@@ -47,9 +47,11 @@ class GroundStation:
                 ask_s = now_s + _QUIET_S
         raise TimeoutError(f"no {' or '.join(types)} came")
 
-    def listen(self, until: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
-        """Take what comes until something is so."""
+    def listen(self, until: Callable[[], bool], limit_s: float = LIMIT_S, *, beats: bool = True) -> None:
+        """Take what comes until something is so; TimeoutError."""
         end_s = time.monotonic() + limit_s
+        if not beats:
+            self._next_heartbeat_s = end_s + 1.0
         while not until():
             if time.monotonic() > end_s:
                 raise TimeoutError("what was waited for has not come")
@@ -77,16 +79,17 @@ class GroundStation:
         """Ask for the list of parameters."""
         self.wire.send("param_request_list", SYSTEM, COMPONENT)
 
-    def set_parameter(self, name: str, value: float) -> float:
-        """Set one; return what it is now."""
+    def set_parameter(self, name: str, value: float) -> None:
+        """Set one, and see that it is set."""
 
         def ask() -> None:
             self.wire.send("param_set", SYSTEM, COMPONENT, name.encode(), value, _REAL32)
 
         ask()
-        while (message := self.wait_for("PARAM_VALUE", again=ask)).param_id != name:
-            pass
-        return float(message.param_value)
+        told = None
+        while told != (name, value):
+            message = self.wait_for("PARAM_VALUE", again=ask)
+            told = message.param_id, message.param_value
 
     def upload(self, items: Sequence[Item]) -> None:
         """Send a mission up."""

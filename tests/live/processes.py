@@ -293,10 +293,12 @@ async def provision(folder: Path, frames: list[FlightFrame], extra: str = "") ->
 
 
 def introduce(states: dict[str, StateDir]) -> dict[str, bytes]:
-    """Write the pairings as four linking codes would have made them; return the key ids."""
+    """Write the pairings that linking codes would have made between these roles; return the key ids."""
     keys = {role: state.key_files.load(DH) for role, state in states.items()}
-    epochs = {role: states[role].counter_file.reserve(DH, 1, create=True).epoch for role in ("rc", "mobile", "cloud")}
-    for initiator, responder in PAIRS:
+    pairs = [pair for pair in PAIRS if set(pair) <= states.keys()]
+    initiators = {initiator for initiator, _ in pairs}
+    epochs = {role: states[role].counter_file.reserve(DH, 1, create=True).epoch for role in initiators}
+    for initiator, responder in pairs:
         secret = secrets.token_bytes(32)
         states[responder].peer_files.put(_record(keys[initiator], initiator, secret))
         states[initiator].peer_files.put(_record(keys[responder], responder, secret, epochs[initiator]))

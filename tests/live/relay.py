@@ -2,11 +2,12 @@
 
 import socket
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, nullcontext
 
 import trio
 
 from nodes import Endpoint
+from tests.helpers.netns import Namespace
 
 Decide = Callable[[bytes], bool]
 
@@ -64,9 +65,10 @@ class Relay:
 
 
 @asynccontextmanager
-async def relayed(drone: Endpoint) -> AsyncGenerator[Relay]:
-    """A relay that runs while the block does."""
-    relay = Relay(drone)
+async def relayed(drone: Endpoint, inside: Namespace | None = None) -> AsyncGenerator[Relay]:
+    """A relay that runs while the block does; ``inside``: in another network."""
+    with inside.entered() if inside else nullcontext():
+        relay = Relay(drone)
     with closing(relay):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(relay.run)

@@ -23,6 +23,7 @@ let number = 0
 let count
 let stamp = 0
 let timer
+let isDone = false
 
 function main() {
   const send = kind === 'udp' ? overUdp() : overTcp()
@@ -72,6 +73,7 @@ function write(send, message) {
 }
 
 function take(packet) {
+  if (isDone) return
   const type = REGISTRY[packet.header.msgid]
   const name = type ? type.MSG_NAME : String(packet.header.msgid)
   seen.frames += 1
@@ -90,6 +92,7 @@ function take(packet) {
 }
 
 function report() {
+  isDone = true
   clearInterval(timer)
   const all = { ...seen, invalid: splitter.invalidPackages, sha256: received.digest('hex') }
   process.stdout.write(JSON.stringify({ ...all, parameters: Object.fromEntries(parameters) }) + '\n', () => process.exit(0))
