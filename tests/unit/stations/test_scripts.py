@@ -41,6 +41,7 @@ class FakeDrone:
     phases: list[FlightPhase] = field(default_factory=list[FlightPhase])
     refused: list[object] = field(default_factory=list[object])
     beats: int = 0
+    frames: list[bytes] = field(default_factory=list[bytes])
 
     @property
     def phase(self) -> FlightPhase:
@@ -52,7 +53,7 @@ class FakeDrone:
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.vehicle.play, lambda _: None)
+            nursery.start_soon(self.vehicle.play, self.frames.append)
             while True:
                 if not self.phases or self.phases[-1] is not self.phase:
                     self.phases.append(self.phase)

@@ -105,7 +105,10 @@ def test_ports_are_free_and_different() -> None:
 
 
 def test_no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nodes.topology.nodeconfig._is_free", lambda _: False)
+    def taken(_: int) -> bool:
+        return False
+
+    monkeypatch.setattr("nodes.topology.nodeconfig._is_free", taken)
     with pytest.raises(ConfigError, match="no free ports"):
         choose_ports(find("single"))
 
