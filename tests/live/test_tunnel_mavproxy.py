@@ -3,15 +3,14 @@
 Nothing passes before; then a relay in front of MAVProxy keeps every byte, and both ends' records must be equal.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import trio
 
 from nodes import Endpoint
-from tests.live.autopilot import Autopilot, Item, flying, route
+from tests.live.autopilot import Autopilot, flying, route
 from tests.live.groundstations import LIMIT_S
-from tests.live.mavclients import mavproxy, read_waypoint_file, waypoint_file
+from tests.live.mavclients import alike, mavproxy, read_waypoint_file, waypoint_file
 from tests.live.processes import free_ports, until
 from tests.live.relay import Relay, relayed
 from tests.live.tunnels import LOOPBACK, Tunnel, configured, digest, ending, size
@@ -70,12 +69,6 @@ async def nothing_passes(tunnel: Tunnel, tap: Relay) -> None:
         await until(lambda: len(vehicle.wire.sent) > 50, tunnel.drone, tunnel.ground)
         assert not vehicle.wire.received
     assert not tap.upward
-
-
-def alike(some: list[Item], others: list[Item]) -> bool:
-    """Whether missions differ by no more than MAVProxy's arithmetic: it cuts coordinates off where it should round."""
-    near = [abs(one.x - other.x) <= 1 and abs(one.y - other.y) <= 1 for one, other in zip(some, others, strict=True)]
-    return all(near) and [replace(each, x=0, y=0) for each in some] == [replace(each, x=0, y=0) for each in others]
 
 
 def parameters_in(file: Path) -> dict[str, float]:

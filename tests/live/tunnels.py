@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -176,9 +177,14 @@ def check_equal_bytes(vehicle: Autopilot, *stations: GroundStation) -> None:
     """Let all fall silent, take what is on its way, and compare: everything, in order, nothing else."""
     vehicle.hush()
     for station in stations:
-        station.listen(lambda station=station: size(station.wire.received) >= size(vehicle.wire.sent), beats=False)
-        assert digest(station.wire.received) == digest(vehicle.wire.sent)
+        heard = station.wire.received
+        station.listen(partial(_holds_all, heard, vehicle.wire.sent), beats=False)
+        assert digest(heard) == digest(vehicle.wire.sent)
     vehicle.listen(lambda: size(vehicle.wire.received) >= sum(size(station.wire.sent) for station in stations), LIMIT_S)
     for station in stations:
         came = [frame for frame in vehicle.wire.received if system_of(frame) == station.wire.system]
         assert digest(came) == digest(station.wire.sent)
+
+
+def _holds_all(came: list[bytes], said: list[bytes]) -> bool:
+    return size(came) >= size(said)
