@@ -12,6 +12,7 @@ from nodes.looking.status import LinkStatus, NodeStatus
 
 ROLES: Final = ("drone", "rc", "mobile", "cloud")
 """From left to right."""
+_HTTPS: Final = "https"
 _SHORT: Final = 4
 _UNKNOWN: Final = "not yet up"
 
@@ -100,13 +101,17 @@ def graph_of(nodes: Sequence[NodeStatus], edges: Iterable[Edge] = ()) -> Graph:
     """Return the picture's boxes and wires; ``edges``: links that should be there, beside those that are."""
     graph = Graph({node.name: Box(node.name, node.role, node) for node in nodes})
     graph.owners = {fingerprint: node.name for node in nodes for fingerprint in node.ids}
+    expected: dict[tuple[str, str], set[str]] = {}
     for edge in edges:
         if edge.one in graph.boxes and edge.other in graph.boxes:
             _wire(graph, edge.one, edge.other, edge.link)
+            expected.setdefault((edge.one, edge.link), set()).add(edge.other)
+            expected.setdefault((edge.other, edge.link), set()).add(edge.one)
     learnt: dict[str, str] = {}
     for node in nodes:
         for link in node.links:
-            other = learnt[link.peer] = _other_end(graph, node, link)
+            other = _other_end(graph, node, link, expected.get((node.name, link.name), set()))
+            learnt[link.peer] = other
             _wire(graph, node.name, other, link.name).ends.append(link)
     graph.owners = {**learnt, **graph.owners}
     for node in nodes:
@@ -118,17 +123,18 @@ def _wire(graph: Graph, one: str, other: str, link: str) -> Wire:
     return graph.wires.setdefault((frozenset({one, other}), link), Wire(one, other, link))
 
 
-def _other_end(graph: Graph, node: NodeStatus, link: LinkStatus) -> str:
-    """Return the name of the box at the other end of a node's link; it is made if there is none."""
+def _other_end(graph: Graph, node: NodeStatus, link: LinkStatus, expected: set[str]) -> str:
+    """Return the name of the box at the other end of a node's link; it is made if there is none.
+
+    A node whose fingerprints are known is recognised by them, but for HTTPS, where certificates say who it is.
+    """
     known = graph.owners.get(link.peer)
     if known is not None:
         return known
     role = link.role or _role_at_the_other_end(node.role, link.name)
-    expected = [each for ends, name in graph.wires if name == link.name and node.name in ends for each in ends]
-    likely = [each for each in expected if each != node.name]
-    if not likely:
-        boxes = [box for box in graph.boxes.values() if box.role == role and box.name != node.name]
-        likely = [box.name for box in boxes if box.status and (not box.status.ids or link.carrier == "https")]
+    boxes = [box for box in graph.boxes.values() if box.name in expected or (not expected and box.role == role)]
+    others = [box for box in boxes if box.status is not None and box.name != node.name]
+    likely = [box.name for box in others if box.status and (not box.status.ids or link.carrier == _HTTPS)]
     if len(likely) == 1:
         return likely[0]
     name = f"{role or 'device'} {link.peer[:_SHORT]}".strip()

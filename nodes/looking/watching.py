@@ -13,6 +13,7 @@ from protocols.errors import PeerError
 
 _AGAIN_S: Final = 0.5
 """Until a node that is not there is looked for again."""
+_ENDED: Final = "has ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ async def watch(target: Target, take: Callable[[Target, Watched], None]) -> NoRe
         try:
             async with open_sight(target.folder) as look:
                 await look.ask("monitor")
+                told = ""
                 await _follow(look, target, take)
-            why = "has ended"
+            why = _ENDED
         except (NotRunningError, PeerError) as error:
-            why = told if told == "has ended" and isinstance(error, NotRunningError) else str(error)
+            why = told if told == _ENDED and isinstance(error, NotRunningError) else str(error)
         if why != told:
             take(target, Away(why))
         told = why

@@ -193,6 +193,14 @@ def test_ends_are_joined_without_fingerprints_where_roles_are_enough() -> None:
     assert len(without.boxes) == len(with_ids.boxes) == 4
 
 
+def test_two_links_of_one_name_go_to_two_peers() -> None:
+    book = book_of({"rc": "rc", "alpha": "drone"})
+    for name in ("alpha", "bravo"):
+        book.take(LinkIsUp("rc", SUITE, fingerprint(name), 1.0, "drone-rc", "udp", "drone"))
+    graph = graph_of(book.nodes(), [Edge("rc", "alpha", "drone-rc")])
+    assert {wire.other: len(wire.ends) for wire in graph.wires.values()} == {"alpha": 1, "drone brav": 1}
+
+
 def test_one_end_that_says_down_opens_the_lock() -> None:
     book = chain()
     book.take(LinkIsDown("drone", "drone-rc", fingerprint("rc"), "replaced"))
