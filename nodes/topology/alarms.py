@@ -7,6 +7,5 @@ from protocols.events import AlarmKind
 
 AFTER_RESTART: Final[Mapping[AlarmKind, str]] = {
     AlarmKind.FLIGHT_HOLDER_LOST: "the pilot was killed, or the relay to him: the drone holds until he is back",
-    AlarmKind.RELAY_TAMPERS: "a node that lost its keys with its process still gets datagrams of the link before",
 }
 """Kind -> why it is no fault after a restart; without a restart each of them is one."""
