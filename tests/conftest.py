@@ -39,7 +39,7 @@ BARE: Final = (
     *(f"live/test_{name}.py" for name in ("attacks", "capture", "chain_kill", "cloud_clients", "cloud_crowd")),
     *(f"live/test_{name}.py" for name in ("cloud_kill", "cloud_scan", "demo_two", "errands", "errors", "https_crowd")),
     *(f"live/test_{name}.py" for name in ("malicious_logs", "malicious_mobile", "malicious_rc", "node_command")),
-    *(f"live/test_{name}.py" for name in ("operator", "wheel")),
+    *(f"live/test_{name}.py" for name in ("looking", "operator", "wheel")),
     *(f"live/test_tunnel_{name}.py" for name in ("clients", "loss", "mavproxy", "mavsdk", "rights")),
     *(f"unit/channels/test_{name}.py" for name in ("ages", "flight")),
     "unit/cloud/test_cloud_api.py",
