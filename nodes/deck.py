@@ -18,6 +18,7 @@ from nodes.wakeup import Wakeup
 from protocols.admission import (
     STICKS_MAVLINK,
     Need,
+    commands_flight_untrusted,
     is_read_only_untrusted,
     mavlink_id_untrusted,
     need_of,
@@ -222,7 +223,7 @@ class FlightDeck:
     def _do(self, seat: Seat, message: CloudMessage, expires_s: float | None, now: float) -> Answer | None:
         """What is admitted is done, at once."""
         if isinstance(message, MavlinkFrame):
-            self._pass_on(message.frame)
+            self._pass_on(seat, message.frame, now)
         elif expires_s is not None:
             self._control(seat, message, expires_s, now)
         else:
@@ -245,13 +246,15 @@ class FlightDeck:
         self._sticks_end_s = expires_s
         self._vehicle.steer(sticks)
 
-    def _pass_on(self, frame: bytes) -> None:
-        """AU-21, AU-33."""
+    def _pass_on(self, seat: Seat, frame: bytes, now: float) -> None:
+        """AU-21, AU-33, MV-46."""
         obeyed = self.failsafe.obeys_commands
         if obeyed and not self.failsafe.obeys_sticks:
             obeyed = mavlink_id_untrusted(frame) not in {None, *STICKS_MAVLINK}
         if obeyed or is_read_only_untrusted(frame):
             self._vehicle.take_mavlink(frame)
+            if commands_flight_untrusted(frame):
+                self.failsafe.commanded(seat.key_id, now)
         else:
             self.refused += 1
 

@@ -60,6 +60,25 @@ READ_ONLY_MAVLINK: Final[Mapping[int, str]] = {
 STICKS_MAVLINK: Final[Mapping[int, str]] = {69: "MANUAL_CONTROL", 70: "RC_CHANNELS_OVERRIDE"}
 """MAVLink messages that are sticks (AU-33)."""
 
+COMMANDS_MAVLINK: Final[Mapping[int, str]] = {
+    16: "NAV_WAYPOINT",
+    17: "NAV_LOITER_UNLIM",
+    20: "NAV_RETURN_TO_LAUNCH",
+    21: "NAV_LAND",
+    22: "NAV_TAKEOFF",
+    84: "NAV_VTOL_TAKEOFF",
+    85: "NAV_VTOL_LAND",
+    176: "DO_SET_MODE",
+    192: "DO_REPOSITION",
+    193: "DO_PAUSE_CONTINUE",
+    300: "MISSION_START",
+}
+"""MAVLink commands by which the holder says what the vehicle is to do from now on (MV-46): MAV_CMD -> name."""
+
+_SET_MODE: Final = 11
+_COMMANDS: Final = frozenset({75, 76})
+"""COMMAND_INT and COMMAND_LONG; both have the command in the same place."""
+_COMMAND_AT: Final = 28
 _RIGHTS: Final = {Need.FLIGHT: Right.FLIGHT, Need.PAYLOAD: Right.PAYLOAD, Need.FLIGHT_OR_READ_ONLY: Right.FLIGHT}
 _MARK_1, _MARK_2 = 0xFE, 0xFD
 _KNOWN_FLAGS: Final = 0x01
@@ -94,3 +113,13 @@ def mavlink_id_untrusted(frame: bytes) -> int | None:
     if frame[0] == _MARK_1:
         return frame[5]
     return int.from_bytes(frame[7:10], "little") if frame[2] & ~_KNOWN_FLAGS == 0 else None
+
+
+def commands_flight_untrusted(frame: bytes) -> bool:
+    """Whether a MAVLink frame says what the vehicle is to do from now on: MV-46."""
+    number = mavlink_id_untrusted(frame)
+    if number not in _COMMANDS:
+        return number == _SET_MODE
+    at = _COMMAND_AT + (6 if frame[0] == _MARK_1 else 10)
+    end = at - _COMMAND_AT + frame[1]  # of the payload: version 2 leaves zeros out
+    return int.from_bytes(frame[at : min(at + 2, end)], "little") in COMMANDS_MAVLINK

@@ -33,6 +33,7 @@ _FOR_ROLES: Final = {
     ("video", "rate_hz"): (Role.DRONE,),
     ("mavlink", "ports"): (Role.DRONE, Role.RC, Role.MOBILE),
     ("mavlink", "fly"): (Role.RC, Role.MOBILE),
+    ("mavlink", "failsafe"): (Role.DRONE,),
     ("pilot", "plays"): (Role.RC, Role.MOBILE),
     ("pilot", "partner"): (Role.RC, Role.MOBILE),
 }

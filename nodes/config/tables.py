@@ -196,6 +196,9 @@ class MavlinkTable:
     fly: Annotated[bool, YesNo()] = True
     """Whether an rc or mobile with ground stations takes the right to fly when nobody has it. Without the right only
     frames that ask and change nothing go up."""
+    failsafe: Annotated[bool, YesNo()] = True
+    """Whether a drone commands its autopilot when the holder of the right to fly is not heard. Without it only the
+    autopilot's own failsafe acts, which must be set in any case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ class UdpPort(MavlinkPort):
         """Return who is sent to; None is whom the socket is connected with."""
 
     @abstractmethod
-    def _take_datagram_untrusted(self, data: bytes, address: SockAddr, take: Take) -> None:
+    def take_datagram_untrusted(self, data: bytes, address: SockAddr, take: Take) -> None:
         """Take what has come from an address."""
 
     # --- the two tasks ----------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class UdpPort(MavlinkPort):
                 self._complain(self._reason(error))
                 await trio.lowlevel.checkpoint()
             else:
-                self._take_datagram_untrusted(data, address, take)
+                self.take_datagram_untrusted(data, address, take)
 
     async def _send_all(self, sock: trio.socket.SocketType) -> None:
         burst = 0
@@ -145,7 +145,7 @@ class UdpIn(UdpPort):
         since_s = trio.current_time() - FORGET_S
         return [where for where, each in self._senders.items() if each.is_peer and each.heard_s >= since_s]
 
-    def _take_datagram_untrusted(self, data: bytes, address: SockAddr, take: Take) -> None:
+    def take_datagram_untrusted(self, data: bytes, address: SockAddr, take: Take) -> None:
         sender = self._sender(address)
         if sender is None:
             self.counters.strangers += 1
@@ -177,6 +177,6 @@ class UdpOut(UdpPort):
     def _targets(self) -> list[SockAddr | None]:
         return [None]
 
-    def _take_datagram_untrusted(self, data: bytes, address: SockAddr, take: Take) -> None:  # noqa: ARG002  # the one
+    def take_datagram_untrusted(self, data: bytes, address: SockAddr, take: Take) -> None:  # noqa: ARG002  # the one
         if self._take_untrusted(self._only, data, take):
             self._recovered()

@@ -22,20 +22,26 @@ class Craft:
         """Frames that peers sent to the autopilot; only a live vehicle has one that reads them."""
 
     @property
+    def _is_live(self) -> bool:
+        """Whether there is an autopilot: then the camera that is played here is nobody's."""
+        return isinstance(self.vehicle, LiveVehicle)
+
+    @property
     def armed(self) -> bool:
         """Whether the motors may turn."""
         return self.vehicle.armed
 
     def telemetry(self) -> list[Message]:
         """Messages of the `telemetry` channel, as of now."""
-        return [*self.vehicle.telemetry(), self.camera.state()]
+        camera = [] if self._is_live else [self.camera.state()]
+        return [*self.vehicle.telemetry(), *camera]
 
     def command(self, code: CommandCode) -> Answer:
         """Do what was commanded, if it is possible now."""
         return self.vehicle.command(code)
 
     def go_to(self, place: GoTo) -> Answer:  # noqa: ARG002  # whatever place
-        """Refuse: neither the model nor a recording goes elsewhere."""
+        """Refuse: neither the model nor a recording goes elsewhere, and an autopilot is commanded otherwise."""
         return Answer(Result.UNSUPPORTED)
 
     def steer(self, sticks: Sticks) -> None:
@@ -44,6 +50,8 @@ class Craft:
 
     def control_camera(self, control: CameraControl) -> Answer:
         """Aim, zoom, release the shutter."""
+        if self._is_live:
+            return Answer(Result.UNSUPPORTED, "a ground station commands this camera")
         return self.camera.control(control)
 
     def change_settings(self, change: ChangeSettings) -> Answer:  # noqa: ARG002  # whatever setting

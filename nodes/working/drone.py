@@ -1,6 +1,6 @@
 """A drone from its configuration: what flies, where it listens, what of its flights is recorded."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -18,6 +18,7 @@ from nodes.stations.live import LiveVehicle
 from nodes.stations.notes import Line, Say
 from nodes.stations.openings import open_kept
 from nodes.stations.recorder import RecordedFlight
+from nodes.stations.showing import show_vehicle
 from nodes.stations.vehicle import ModelVehicle, ParkedVehicle, RecordedVehicle, Vehicle
 from nodes.stores.spoolrules import SpoolLimits
 from nodes.working.errands import Errands, show_codes
@@ -38,7 +39,7 @@ async def work_drone(config: Config, errands: Errands, say: Say) -> None:
         open_ports(config.mavlink.ports, tell) as ports,
         Drone(kept.stores, config.link_config()) as drone,
     ):
-        vehicle, flight = await _vehicle(config, ports)
+        vehicle, flight = await _vehicle(config, ports, tell)
         rules = config.authority
         setup = DroneSetup(
             config.link.listen,
@@ -54,20 +55,25 @@ async def work_drone(config: Config, errands: Errands, say: Say) -> None:
         station.tell(f"listens on {where} ({config.link.carrier})")
         if ports:
             station.tell(f"MAVLink of the autopilot at {ports[0].where}")
+        if isinstance(vehicle, LiveVehicle):
+            vehicle.on_flight = lambda frames: station.record(RecordedFlight("autopilot", frames))
         async with trio.open_nursery() as nursery:
             show_codes(errands, drone, station.tell, nursery)
             nursery.start_soon(station.run)
             nursery.start_soon(_record, vehicle, flight, station)
+            nursery.start_soon(show_vehicle, config.name, craft.telemetry, say)
 
 
 def _tell(say: Say, name: str, text: str) -> None:
     say(Line(name, text))
 
 
-async def _vehicle(config: Config, ports: list[MavlinkPort]) -> tuple[Vehicle, RecordedFlight | None]:
+async def _vehicle(
+    config: Config, ports: list[MavlinkPort], tell: Callable[[str], None]
+) -> tuple[Vehicle, RecordedFlight | None]:
     """Return what flies, and the flight if it is known already."""
     if ports:
-        return LiveVehicle(ports[0]), None
+        return LiveVehicle(ports[0], tell, commands=config.mavlink.failsafe), None
     path, speed = config.flight.replay, config.flight.speed
     if path is not None:
         replay = await load_replay(path, lambda _done, _total: None)

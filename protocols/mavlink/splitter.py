@@ -1,4 +1,4 @@
-"""Finding MAVLink frames in bytes that come as they like (specs/11-mavlink.md, 11.2; ADR 15).
+"""Finding MAVLink frames in bytes that come as they like (specs/11-mavlink.md, 11.2; ADR 17).
 
 Theory of operation. A frame begins with a mark, says how long it is, and ends with a checksum. So at each mark there
 are three answers: not yet (bytes are missing), no (the mark was garbage: go on behind it, since a frame may begin

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import specs.registry
 from nodes.relay.forwarder import WAYS
-from protocols.admission import NEEDS, READ_ONLY_MAVLINK, Need
+from protocols.admission import COMMANDS_MAVLINK, NEEDS, READ_ONLY_MAVLINK, Need
 from protocols.channels import limits
 from protocols.crypto.suites import SUITES
 from protocols.events import BulkStatus
@@ -411,6 +411,11 @@ def mavlink_read_only() -> str:
     return _table(("id", "message"), ((number, f"`{name}`") for number, name in READ_ONLY_MAVLINK.items()))
 
 
+def mavlink_commands() -> str:
+    """MAVLink commands by which a holder says what the vehicle is to do."""
+    return _table(("command", "name"), ((number, f"`{name}`") for number, name in COMMANDS_MAVLINK.items()))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "handshake-lengths": handshake_lengths,
     "packet-types": packet_types,
@@ -438,6 +443,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "authority-states": partial(_transitions, AUTHORITY),
     "authority-needs": authority_needs,
     "mavlink-read-only": mavlink_read_only,
+    "mavlink-commands": mavlink_commands,
     "failsafe-states": partial(_transitions, FAILSAFE),
     "command-flags": partial(_enumeration, _FLAGS),
     "bulk-status": partial(_enumeration, _STATUSES),

@@ -10,7 +10,7 @@ ROOT: Final = Path(__file__).parents[2]
 _DECLARED: Final = re.compile(r"^- \*\*([A-Z]{2}-\d+)\*\*", re.MULTILINE)
 _NAMED: Final = re.compile(r"\b([A-Z]{2})-(\d{1,3})\b((?:(?:, | and | to )(?:\1-)?\d{1,3}\b)*)")
 _IN_A_NAME: Final = re.compile(r"\bdef test_((?:[a-z]{2}_\d+_)(?:\d+_)*)")
-PREFIXES: Final = ("AL", "AU", "CH", "CL", "CS", "GL", "HF", "KL", "LK", "MP", "NH", "NP", "PR", "RL", "SL")
+PREFIXES: Final = ("AL", "AU", "CH", "CL", "CS", "GL", "HF", "KL", "LK", "MP", "MV", "NH", "NP", "PR", "RL", "SL")
 
 
 def declared() -> dict[str, str]:
