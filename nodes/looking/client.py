@@ -22,7 +22,10 @@ MAX_LINE_BYTES: Final = 4_194_304
 """Of a node with as many links as the book takes."""
 _ANSWER_S: Final = 5.0
 """A node answers at once; a stopped one not at all."""
+_LOOK_S: Final = 10.0
+"""For a whole status: who sends a little now and then, or something else without end, holds nobody up (CS-13)."""
 _CHUNK_BYTES: Final = 65_536
+_SILENT: Final = "the node does not answer: is it stopped?"
 
 
 class NotRunningError(Exception):
@@ -84,7 +87,7 @@ class Look:
                 with trio.fail_after(_ANSWER_S):
                     data = await self._stream.receive_some(_CHUNK_BYTES)
             except trio.TooSlowError:
-                raise LinkTimeoutError("the node does not answer: is it stopped?") from None
+                raise LinkTimeoutError(_SILENT) from None
             except trio.BrokenResourceError:
                 return None
             if not data:
@@ -128,14 +131,16 @@ async def open_sight(folder: Path) -> AsyncGenerator[Look]:
 
 async def look_at(folder: Path) -> NodeStatus:
     """Return how the node is whose state folder this is; NotRunningError, ConfigError, PeerError."""
-    async with open_sight(folder) as look:
-        await look.ask("status")
-        while True:
-            sight = await look.next_sight()
-            if sight is None:
-                raise NotRunningError("has just ended")
-            if isinstance(sight, NodeStatus):
-                return sight
+    with trio.move_on_after(_LOOK_S):
+        async with open_sight(folder) as look:
+            await look.ask("status")
+            while True:
+                sight = await look.next_sight()
+                if sight is None:
+                    raise NotRunningError("has just ended")
+                if isinstance(sight, NodeStatus):
+                    return sight
+    raise LinkTimeoutError(_SILENT)
 
 
 async def _connect(folder: Path) -> trio.SocketStream:

@@ -15,6 +15,7 @@ from nodes.looking.passes import seen
 from nodes.looking.plain import VERSION, to_plain
 from nodes.looking.status import NodeStatus
 from nodes.stations.notes import Note
+from nodes.stations.sentences import Quarters
 from nodes.wakeup import Wakeup
 
 REQUESTS: Final = ("status", "monitor")
@@ -45,11 +46,12 @@ class Control:
         self._uids = {0, os.geteuid() if uid is None else uid}
         self._open = 0
         self._readers: set[_Reader] = set()
+        self._quarters = Quarters()
 
     def tell(self, note: Note) -> None:
         """Pass a note on to every monitor that has room for it."""
         if self._readers:
-            line = seen(note)
+            line = seen(note, tells=self._quarters.passes(note))
             if line is not None:
                 data = _line(line)
                 for reader in self._readers:
@@ -81,7 +83,7 @@ class Control:
             requests = _Requests(stream)
             while (request := await requests.next_untrusted()) == "status":
                 await _send(stream, self._status_line())
-            if request == "monitor":
+            if request == "monitor" and not requests.has_more:
                 await self._monitor(stream)
         except RequestError as error:
             await _send(stream, _line({"error": str(error)}))
@@ -141,6 +143,11 @@ class _Requests:
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self._rest = bytearray()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more has come than what was asked for."""
+        return bool(self._rest)
 
     async def next_untrusted(self) -> str:
         """Return the next request; nothing at the end. RequestError."""

@@ -31,7 +31,7 @@ class JsonLines:
 
     def take(self, target: Target, watched: Watched) -> None:
         """Write what was seen."""
-        sys.stdout.write(json.dumps({"folder": str(target.folder), **_plain(watched)}) + "\n")
+        sys.stdout.write(json.dumps({**_plain(watched), "folder": str(target.folder)}) + "\n")
         sys.stdout.flush()
 
 

@@ -51,8 +51,8 @@ PASSES: Final[frozenset[type[Note]]] = frozenset(
 :class:`~nodes.stations.notes.Ready` and :class:`~nodes.stations.notes.Carry`, since they are secrets."""
 
 
-def seen(note: Note) -> dict[str, Any] | None:
-    """Return what others see of a note; None for nothing."""
+def seen(note: Note, *, tells: bool = True) -> dict[str, Any] | None:
+    """Return what others see of a note; None for nothing. ``tells``: whether it is worth a line for people."""
     if type(note) not in PASSES:
         return None
-    return {"note": type(note).__name__, "fields": asdict(note), "text": one_line(sentence(note))}
+    return {"note": type(note).__name__, "fields": asdict(note), "text": one_line(sentence(note)) if tells else ""}

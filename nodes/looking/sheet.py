@@ -37,8 +37,11 @@ def sheet_of(status: NodeStatus) -> Iterator[Text]:
         yield _row("vehicle", Text(one_line(status.vehicle)))
     for drone, doing in status.drones.items():
         yield _row("sees", Text(one_line(f"drone {drone[:_SHORT]}: {doing}")))
+    if status.live:
+        yield _row("live", Text(f"{status.live:,} messages of telemetry"))
     for alarm in status.alarms:
-        yield _row("alarm", Text(one_line(f"{alarm.kind}, {alarm.count} in all: {alarm.texts[-1]}"), "bold red"))
+        last = "".join(alarm.texts[-1:])
+        yield _row("alarm", Text(one_line(f"{alarm.kind}, {alarm.count} in all: {last}"), "bold red"))
     for event in status.latest[-_EVENTS:]:
         yield _row("latest", Text(one_line(event), "dim"))
 
@@ -69,7 +72,7 @@ def _numbers(link: LinkStatus) -> Iterator[str]:
 
 
 def _row(name: str, text: Text) -> Text:
-    return Text.assemble("  ", (f"{name:<8}", "bold"), " ", text)
+    return Text.assemble("  ", (f"{one_line(name):<8}", "bold"), " ", text)
 
 
 def lasting(seconds: float) -> str:

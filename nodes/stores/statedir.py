@@ -4,6 +4,7 @@
 
     <state_dir>/            mode 0700, ours
         lock                held by the one process that may write
+        control.sock        where others look at a running node (specs/control-socket.md), with control.lock
         identity-P256.pem   static key (PKCS#8), one file per DH function
         peers.json          paired devices, with their pair secrets
         peer-counters.json  highest initiation counter confirmed from each

@@ -4,6 +4,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from nodes.config.endpoint import Endpoint
 from nodes.config.tables import Config, LookTable, NodeTable
 from nodes.logs import take_down
 from nodes.looking import open_look
-from nodes.looking.book import NodeStatus, StatusBook
+from nodes.looking.book import AlarmStatus, LinkStatus, NodeStatus, RightStatus, StatusBook
 from nodes.looking.client import Lost, Seen
 from nodes.looking.monitor import JsonLines, LivePicture, PlainLines
 from nodes.looking.sheet import lasting, sheet_of
@@ -71,6 +72,20 @@ def rc_book() -> StatusBook:
 
 
 # --- status -------------------------------------------------------------------------------------
+
+
+def test_a_status_steers_no_terminal() -> None:
+    """Whatever a node, or what stands in its place, says of itself (CS-12)."""
+    evil = "\x1b]0;evil\x07"
+    link = LinkStatus(evil, evil, evil, evil, evil, True, evil, 1.0, 1.0, 1.0, 0, 1, {evil: {evil: 1}})
+    status = NodeStatus(evil, evil, 1, 1.0, (evil,), (link,), (RightStatus(evil, evil, evil, evil),))
+    status = replace(status, alarms=(AlarmStatus(evil, 1, (evil,)), AlarmStatus("K", 1, ())), latest=(evil,))
+    status = replace(status, vehicle=evil, drones={evil: evil}, version=evil)
+    for each in (status, replace(status, running=False, why=evil)):
+        lines = [line.plain for line in sheet_of(each)]
+        assert lines
+        assert all(line.isprintable() for line in lines)
+    JsonLines().take(RC, Seen("Line", {"folder": "another", "event": "another"}, ""))
 
 
 def test_the_sheet_of_a_node() -> None:

@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,13 +19,22 @@ import trio.testing
 from nodes.config.tables import Config, LookTable, NodeTable
 from nodes.looking import open_look, place
 from nodes.looking.book import StatusBook
-from nodes.looking.client import Look, Lost, NotRunningError, Seen, look_at, open_sight, sight_of_untrusted
+from nodes.looking.client import (
+    MAX_LINE_BYTES,
+    Look,
+    Lost,
+    NotRunningError,
+    Seen,
+    look_at,
+    open_sight,
+    sight_of_untrusted,
+)
 from nodes.looking.control import IDLE_S, MAX_CONNECTIONS, MAX_NOTES, MAX_REQUEST_BYTES, Control
 from nodes.looking.passes import PASSES, seen
 from nodes.looking.place import SOCKET_NAME, ControlPlace
 from nodes.looking.plain import to_plain
 from nodes.looking.status import NodeStatus
-from nodes.stations.notes import Carry, Holds, Line, LinkIsUp, LinkMeter, Meter, Note, Ready, Say
+from nodes.stations.notes import Carry, Holds, Line, LinkIsUp, LinkMeter, Meter, Note, Progress, Ready, Say
 from protocols.errors import ConfigError, LinkTimeoutError, MalformedError
 from specs.registry import Role
 from tests.live.kit import DEADLINE_S
@@ -354,8 +364,10 @@ async def test_monitor_brings_notes_as_they_come(folder: Path) -> None:
         assert isinstance(await look.next_sight(), NodeStatus)
         say(LinkIsUp("d1", "SUITE", "rrrr", 1.5, carrier="udp", role="rc"))
         say(LinkMeter("d1", "drone-rc", {}, 0, peer="rrrr"))
+        say(Progress("d1", "log", 1, 100))
         say(Line("d1", "evil\x1b[2J"))
-        first, second = await until_note(look), await until_note(look)
+        first, progress, second = await until_note(look), await until_note(look), await until_note(look)
+        assert progress == Seen("Progress", asdict(Progress("d1", "log", 1, 100)), "")  # no line for each step
         assert isinstance(first, Seen)
         assert isinstance(second, Seen)
         assert (first.kind, first.fields["suite"]) == ("LinkIsUp", "SUITE")
@@ -400,6 +412,9 @@ async def test_cs_10_who_monitors_says_nothing_more(folder: Path) -> None:
         await line_of(stream)
         await stream.send_all(STATUS)
         await rest_of(stream)
+    async with node_in(folder), await raw(folder) as stream:  # in one piece, too
+        await stream.send_all(MONITOR + STATUS)
+        assert await rest_of(stream) == b""
 
 
 def test_cs_11_each_kind_of_note_was_decided_about() -> None:
@@ -448,6 +463,54 @@ def test_cs_12_versions_fields_and_control_characters() -> None:
         sight_of_untrusted(b'{"version": 1, "error": "a\\u001bb"}')
     seen = sight_of_untrusted(b'{"version": 1, "note": "Line", "fields": {}, "text": "a\\u001bb"}')
     assert seen == Seen("Line", {}, "a?b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("uptime_s", float("inf")),
+        ("uptime_s", float("nan")),
+        ("uptime_s", 10**400),
+        ("pid", 2**63),
+        ("vehicle", "x" * 4_097),
+        ("latest", ["x"] * 1_025),
+        ("links", [{}] * 1_025),
+        ("drones", {str(number): "" for number in range(1_025)}),
+        ("drones", {"x" * 4_097: ""}),
+    ],
+)
+def test_cs_13_a_status_without_bounds_is_none(name: str, value: object) -> None:
+    """Else it would be a traceback, or a picture that takes for ever."""
+    status = StatusBook()
+    status.enter("d1", "drone")
+    plain = to_plain(status.status("d1")) | {name: value}
+    with pytest.raises(MalformedError):
+        sight_of_untrusted(json.dumps({"version": 1, "status": plain}).encode())
+
+
+async def test_cs_13_a_long_line_and_much_else_without_a_status(folder: Path, autojump_clock: object) -> None:
+    assert autojump_clock
+
+    async def answer(stream: trio.SocketStream, data: bytes) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(data)
+                await trio.sleep(1)
+
+    async def look(data: bytes) -> None:
+        with ControlPlace(folder) as at:
+            listener = trio.SocketListener(trio.socket.from_stdlib_socket(at.socket))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.serve_listeners, lambda stream: answer(stream, data), [listener])
+                try:
+                    await look_at(folder)
+                finally:
+                    nursery.cancel_scope.cancel()
+
+    with trio.testing.RaisesGroup(trio.testing.Matcher(LinkTimeoutError, match="does not answer")):
+        await look(b'{"version": 1, "new": 5}\n')
+    with trio.testing.RaisesGroup(trio.testing.Matcher(MalformedError, match="without an end")):
+        await look(b"x" * MAX_LINE_BYTES + b"xx")
 
 
 async def test_a_node_that_was_stopped(folder: Path, autojump_clock: object) -> None:

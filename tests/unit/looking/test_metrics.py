@@ -1,5 +1,6 @@
 """Metrics: what is counted, what is served, and what is said to those who ask for something else."""
 
+import re
 import shutil
 import socket
 from collections.abc import AsyncGenerator
@@ -118,6 +119,14 @@ def test_a_cloud(book: StatusBook) -> None:
     book.enter("sky", "cloud")
     book.take(Live(12))
     assert sample(text_of(book, "sky"), "aerolink_live_messages_total") == 12
+
+
+def test_the_page_for_operators_has_every_metric(book: StatusBook) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operate.md").read_text().partition("\n## Metrics\n")[2]
+    listed = {name for row in re.findall(r"^\| (`aerolink_.+?) \|", page, re.MULTILINE) for name in row.split("`")}
+    book.enter("sky", "cloud")
+    served = {line.split("{")[0].split()[0] for name in ("d1", "sky") for line in text_of(book, name).splitlines()}
+    assert {name for name in listed if name.startswith("aerolink")} == served - {"#"}
 
 
 # --- over HTTP ----------------------------------------------------------------------------------
