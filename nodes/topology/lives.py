@@ -1,5 +1,6 @@
 """How a node of a topology lives: in this process, or in one of its own that can be killed like any other."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,8 @@ from nodes.stations.notes import Say
 from nodes.working import Errands, work
 from nodes.working.supervised import note_of
 from protocols.errors import MalformedError
+
+_log: Final = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-P", "-c", "import sys; from nodes.cli import main; sys.exit(main())")
 """``aerolink``, of this very program."""
@@ -65,6 +68,7 @@ async def live_inside(life: Life) -> End:
             await work(load(life.config), Errands(), life.say)
             nursery.cancel_scope.cancel()
     except Exception as error:  # noqa: BLE001  # the border around a node: the others go on
+        _log.debug("%s has failed", life.name, exc_info=error)
         return End(told(root_cause(error)), by_itself=True)
     return End("killed", by_itself=not life.kill.is_set())
 

@@ -39,6 +39,8 @@ _RUN: Final = """\
    like: its process is told on stderr (`started rc (pid 4242)`). `--restart NAME@SECONDS` kills one on purpose.
 4. When the time is over there is a verdict. What is not there yet has 15 s more.
 
+Meanwhile each node can be looked at as any other: `aerolink status --config FOLDER/nodes/rc/node.toml`.
+
 The verdict is `ok`, and the exit code 0, when
 
 - every link of the topology is up: both ends say so (of HTTPS the end that makes it),
@@ -65,7 +67,7 @@ The last line of `--json`:
 telemetry the cloud has got from all its devices. `at_s` is in seconds since the run began. Everything listens on
 127.0.0.1.
 
-# The file
+## The file
 
 A key or table that is not listed here is an error. This part is made from `nodes/topology/tables.py` by
 `python -m nodes.topology.page`.

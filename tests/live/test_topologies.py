@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from nodes.topology.view import View
 from tests.live.kit import DEADLINE_S
 
 COMMAND: Final = (sys.executable, "-P", "-c", "import sys; from nodes.cli import main; sys.exit(main())")
+SECRET_LIKE: Final = re.compile(r"\b(?:[0-9A-HJKMNP-TV-Z]{4}-){6}[0-9A-HJKMNP-TV-Z]{4}")
+"""A linking code, or half of a token."""
 SHORT_S: Final = 2.0
 RESTARTS: Final = {"dock": (Restart("dock", 1.0),)}
 WHOLE_S: Final = 30.0
@@ -33,20 +36,26 @@ NODES: Final = [(name, node) for name in shipped() for node in find(name).nodes]
 async def test_every_topology_in_this_process_and_a_node_that_comes_back() -> None:
     """All of them at once: most of it is waiting."""
     reports: dict[str, TopologyReport] = {}
+    told: list[str] = []
 
     async def run(name: str, *restarts: Restart) -> None:
-        reports[name] = await run_topology(find(name), None, RunOptions(SHORT_S, restarts), View())
+        options = RunOptions(SHORT_S, restarts, tell=told.append)
+        reports[name] = await run_topology(find(name), None, options, View())
 
-    with trio.fail_after(SHORT_S + GRACE_S + DEADLINE_S):
+    with trio.fail_after(SHORT_S + GRACE_S + 4 * DEADLINE_S):
         async with trio.open_nursery() as nursery:
             for name in shipped():
                 nursery.start_soon(run, name, *RESTARTS.get(name, ()))
     for name, report in reports.items():
         assert (report.topology, report.problems) == (name, ())
-        assert all(link.up and link.messages for link in report.links)
+        assert all(link.up and link.times for link in report.links)
         assert {node.pid for node in report.nodes} == {None}
         starts = {node.name: node.starts for node in report.nodes}
         assert starts == dict.fromkeys(starts, 1) | {restart.name: 2 for restart in RESTARTS.get(name, ())}
+    folders = [Path(line.removeprefix("folder ")) for line in told if line.startswith("folder ")]
+    assert len(folders) == len(shipped())
+    assert not any(folder.exists() for folder in folders)
+    assert not any(SECRET_LIKE.search(line) for line in told)
 
 
 # --- processes ----------------------------------------------------------------------------------
@@ -122,7 +131,7 @@ async def test_killed_nodes_come_back_and_nothing_is_left(tmp_path: Path) -> Non
     assert text.startswith(f"folder {folder}\nleft paired with drone\n")
     assert "right has ended (killed by signal 9); it starts again in 1 s\n" in text
     assert 'name = "left"' in (folder / "nodes" / "left" / "node.toml").read_text()
-    with trio.fail_after(DEADLINE_S), started("dual", 60.0, tmp_path, "--folder", str(folder)) as command:
+    with trio.fail_after(2 * DEADLINE_S), started("dual", 60.0, tmp_path, "--folder", str(folder)) as command:
         await command.until_started("drone", "left", "right")
         command.process.send_signal(signal.SIGINT)
         error = await command.end()
@@ -131,7 +140,7 @@ async def test_killed_nodes_come_back_and_nothing_is_left(tmp_path: Path) -> Non
 
 
 async def test_nodes_end_when_their_runner_is_struck_down(tmp_path: Path) -> None:
-    with trio.fail_after(DEADLINE_S), started("dual", 60.0, tmp_path, "--folder", str(tmp_path / "f")) as command:
+    with trio.fail_after(2 * DEADLINE_S), started("dual", 60.0, tmp_path, "--folder", str(tmp_path / "f")) as command:
         await command.until_started("drone", "left", "right")
         command.process.kill()
         while any(map(is_there, command.pids().values())):  # noqa: ASYNC110
@@ -141,7 +150,7 @@ async def test_nodes_end_when_their_runner_is_struck_down(tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shipped())
 async def test_each_topology_for_its_whole_time(name: str, tmp_path: Path) -> None:
-    with trio.fail_after(WHOLE_S + GRACE_S + DEADLINE_S), started(name, WHOLE_S, tmp_path) as command:
+    with trio.fail_after(WHOLE_S + GRACE_S + 4 * DEADLINE_S), started(name, WHOLE_S, tmp_path) as command:
         report = await command.end()
     assert (report["ok"], report["problems"], report["alarms"]) == (True, [], [])
     assert {node["starts"] for node in report["nodes"]} == {1}
@@ -150,7 +159,7 @@ async def test_each_topology_for_its_whole_time(name: str, tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "node"), NODES)
 async def test_each_node_of_each_topology_is_killed(name: str, node: str, tmp_path: Path) -> None:
-    with trio.fail_after(WHOLE_S + GRACE_S + DEADLINE_S), started(name, WHOLE_S, tmp_path) as command:
+    with trio.fail_after(WHOLE_S + GRACE_S + 4 * DEADLINE_S), started(name, WHOLE_S, tmp_path) as command:
         await command.until_started(*find(name).nodes)
         await trio.sleep(KILL_AT_S)  # in the middle of its work, whatever that is then
         os.kill(command.pids()[node], signal.SIGKILL)
