@@ -85,7 +85,6 @@ def test_a_status_steers_no_terminal() -> None:
         lines = [line.plain for line in sheet_of(each)]
         assert lines
         assert all(line.isprintable() for line in lines)
-    JsonLines().take(RC, Seen("Line", {"folder": "another", "event": "another"}, ""))
 
 
 def test_the_sheet_of_a_node() -> None:
@@ -226,8 +225,9 @@ def test_lines_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     lines = JsonLines()
     for watched in WATCHED:
         lines.take(RC, watched)
+    lines.take(RC, Seen("Line", {"folder": "another", "event": "another"}, ""))  # whatever it says that it is
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each["event"] for each in said] == ["status", "LinkIsUp", "DroneSeen", "lost", "status", "away"]
+    assert [each["event"] for each in said] == ["status", "LinkIsUp", "DroneSeen", "lost", "status", "away", "Line"]
     assert {each["folder"] for each in said} == {"rc-state"}
     assert (said[0]["status"]["name"], said[1]["suite"], said[3]["notes"], said[5]["why"]) == (
         "rc",
