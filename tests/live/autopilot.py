@@ -6,7 +6,7 @@ but sends its whole parameter list at once, which is harder on what is in betwee
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -261,13 +261,18 @@ def _sender(message: Message) -> tuple[int, int]:
 
 
 @contextmanager
-def flying(vehicle: Autopilot) -> Generator[Autopilot]:
-    """Let a vehicle live while the block does."""
+def flying(vehicle: Autopilot, after: Sequence[Callable[[], None]] = ()) -> Generator[Autopilot]:
+    """Let a vehicle live while the block does; ``after``: what each station says that is to hear its first word."""
     thread = threading.Thread(target=vehicle.run, name="autopilot")
-    thread.start()
     try:
+        for greet in after:
+            greet()
+            while vehicle.wire.take() is None:
+                vehicle.wire.wait(1.0)
+        thread.start()
         yield vehicle
     finally:
         vehicle.stop()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
         vehicle.wire.close()

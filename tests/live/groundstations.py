@@ -156,8 +156,7 @@ class GroundStation:
         while message is None and (now_s := time.monotonic()) < end_s:
             if now_s >= self._next_heartbeat_s:
                 self._next_heartbeat_s = now_s + _HEARTBEAT_S
-                ground_station, no_autopilot, active = 6, 8, 4
-                self.wire.send("heartbeat", ground_station, no_autopilot, 0, 0, active, 3)
+                self.beat()
             self.wire.wait(min(end_s, self._next_heartbeat_s) - now_s)
             message = self.wire.take()
         if message is not None:
@@ -165,6 +164,11 @@ class GroundStation:
             if message.get_type() == "HEARTBEAT" and message.get_srcSystem() == SYSTEM:
                 self.armed = bool(message.base_mode & 128)
         return message
+
+    def beat(self) -> None:
+        """Send a heartbeat."""
+        ground_station, no_autopilot, active = 6, 8, 4
+        self.wire.send("heartbeat", ground_station, no_autopilot, 0, 0, active, 3)
 
     def _is_for_me(self, message: Message) -> bool:
         return getattr(message, "target_system", 0) in {0, self.wire.system}

@@ -5,6 +5,7 @@ variable of the environment, with the first MAVLink 2 frame that it sees, and ot
 """
 
 import hashlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +14,9 @@ from typing import Any, Final, Protocol
 
 _BEGAN_S: Final = 1_420_070_400
 """Signing counts its time from 2015-01-01 (https://mavlink.io/en/guide/message_signing.html)."""
+_RCVBUFFORCE: Final = 33
+"""SO_RCVBUFFORCE of Linux, beyond what the system allows everybody (socket(7))."""
+_ROOM_BYTES: Final = 8 * 2**20
 _WAITS: Final = {"udpin": True, "udpout": False}
 
 
@@ -44,6 +48,7 @@ class Wire:
         self._sending = threading.Lock()
         mavutil: Any = import_module("pymavlink.mavutil")
         link = self._link = mavutil.mavudp(where, input=_WAITS[kind], source_system=system, source_component=component)
+        _widen(link.port)
         if not _WAITS[kind]:
             link.port.bind(("127.0.0.1", 0))  # the first datagram would bind it to all addresses
         self._recv: Callable[[], bytes] = link.recv
@@ -102,6 +107,14 @@ class Wire:
     def _write_and_keep(self, data: bytes) -> None:
         self.sent.append(bytes(data))
         self._write(data)
+
+
+def _widen(sock: socket.socket) -> None:
+    """Ask for room for thousands of frames: this process may be held up, and a record must be whole."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _ROOM_BYTES)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM_BYTES)
 
 
 def signing_key(words: str) -> bytes:

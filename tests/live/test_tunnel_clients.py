@@ -79,10 +79,11 @@ async def test_several_ground_stations_at_once(tunnel: Tunnel) -> None:
         seen.update(await run_node("tcp", tunnel.tcp))
         done.add("node")
 
+    vehicle = Autopilot(f"udpin:127.0.0.1:{tunnel.autopilot}")
     with (
-        flying(Autopilot(f"udpin:127.0.0.1:{tunnel.autopilot}")) as vehicle,
         station(f"udpout:127.0.0.1:{tunnel.stations}", system=250) as one,
         station(f"udpout:127.0.0.1:{tunnel.stations}", system=251) as other,
+        flying(vehicle, after=(one.beat, other.beat)),
     ):
 
         def use_one() -> None:
@@ -95,8 +96,6 @@ async def test_several_ground_stations_at_once(tunnel: Tunnel) -> None:
             done.add("other")
             other.listen(lambda: len(done) == 3)
 
-        one.ask_parameters()  # both are known before the vehicle is
-        other.ask_parameters()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(use_node)
             nursery.start_soon(trio.to_thread.run_sync, use_one)

@@ -17,7 +17,7 @@ ALLOWED = {"PARAM_REQUEST_LIST", "PARAM_REQUEST_READ"}
 
 def ask_for_everything(ground: GroundStation) -> None:
     """Heartbeats, a setting, a mission, and the motors; then once more what only asks."""
-    ground.wire.send("heartbeat", 6, 8, 0, 0, 4, 3)
+    ground.beat()
     ground.wire.send("param_set", 1, 1, b"P003_RAT", 7.5, 9)
     ground.wire.send("mission_count", 1, 1, 25)
     ground.wire.send("mission_clear_all", 1, 1)

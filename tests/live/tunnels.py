@@ -5,8 +5,8 @@ Of a tunnel tests know where a vehicle waits and where ground stations speak to,
 
 import hashlib
 import subprocess
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -164,6 +164,14 @@ def digest(frames: Iterable[bytes]) -> tuple[int, str]:
     return len(whole), hashlib.sha256(whole).hexdigest()
 
 
+def check_same(what: str, came: Sequence[bytes], said: Sequence[bytes]) -> None:
+    """Compare two records; what differs is said in frames."""
+    if digest(came) != digest(said):
+        lost = [number for number, frame in enumerate(said) if frame not in came]
+        strange = [number for number, frame in enumerate(came) if frame not in said]
+        raise AssertionError(f"{what}: {len(came)} of {len(said)} frames; lost {lost}, not said {strange}")
+
+
 def system_of(frame: bytes) -> int:
     """Who has sent a frame (https://mavlink.io/en/guide/serialization.html)."""
     return frame[3] if frame[0] == 0xFE else frame[5]
@@ -178,12 +186,14 @@ def check_equal_bytes(vehicle: Autopilot, *stations: GroundStation) -> None:
     vehicle.hush()
     for station in stations:
         heard = station.wire.received
-        station.listen(partial(_holds_all, heard, vehicle.wire.sent), beats=False)
-        assert digest(heard) == digest(vehicle.wire.sent)
-    vehicle.listen(lambda: size(vehicle.wire.received) >= sum(size(station.wire.sent) for station in stations), LIMIT_S)
+        with suppress(TimeoutError):
+            station.listen(partial(_holds_all, heard, vehicle.wire.sent), beats=False)
+        check_same(f"what station {station.wire.system} heard", heard, vehicle.wire.sent)
+    with suppress(TimeoutError):
+        vehicle.listen(lambda: size(vehicle.wire.received) >= sum(size(each.wire.sent) for each in stations), LIMIT_S)
     for station in stations:
         came = [frame for frame in vehicle.wire.received if system_of(frame) == station.wire.system]
-        assert digest(came) == digest(station.wire.sent)
+        check_same(f"what the vehicle heard of station {station.wire.system}", came, station.wire.sent)
 
 
 def _holds_all(came: list[bytes], said: list[bytes]) -> bool:
