@@ -73,7 +73,7 @@ async def test_a_run_in_which_nothing_happens() -> None:
         "times": 1,
         "messages": 12,
     }
-    assert row["links"][2]["messages"] == 59  # of HTTPS: what the cloud says that it has got
+    assert row["links"][2]["messages"] in {59, 60}  # of HTTPS: what the cloud says that it has got, up to the last tick
 
 
 @virtual
