@@ -5,7 +5,6 @@ does not answer streams, so this end says to its operator why nothing happens.
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
 from typing import Final
 
 import trio
@@ -48,20 +47,21 @@ class GroundPorts(Service):
         """Frames that did not, since no drone was reached. They are not kept."""
         self._endpoints = tuple(endpoints)
         self._tell = tell
-        self._opened = AsyncExitStack()
         self._hands: Callable[[], Iterable[Hands]] = list
         self._refused_since_s: float | None = None
         self._told_s = -AGAIN_S
 
     async def _begin(self) -> None:
         """Open the ports and serve them; ConfigError."""
-        self.ports = await self._opened.enter_async_context(open_ports(self._endpoints, self._tell))
-        for port in self.ports:
-            self._tell(f"MAVLink for ground stations at {port.where}")
-            self._start_soon(port.run, self.take_untrusted)
+        if self._nursery is not None:
+            await self._nursery.start(self._serve)
 
-    async def _goodbye(self) -> None:
-        await self._opened.aclose()
+    async def _serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        async with open_ports(self._endpoints, self._tell) as self.ports, trio.open_nursery() as nursery:
+            for port in self.ports:
+                self._tell(f"MAVLink for ground stations at {port.where}")
+                nursery.start_soon(port.run, self.take_untrusted)
+            task_status.started()
 
     def attach(self, hands: Callable[[], Iterable[Hands]]) -> None:
         """Send up over these links from now on."""
