@@ -1,5 +1,6 @@
 """What all tests share: what this machine must have, which tests are traced, how much a property is tried."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Final, NoReturn
@@ -22,6 +23,12 @@ def require_or_skip(reason: str) -> NoReturn:
     if REQUIRED:
         pytest.fail(f"cannot run here, and AEROLINK_REQUIRE or CI is set: {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what was collected: ten thousand tests, looked through again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def examples(count: int) -> int:
