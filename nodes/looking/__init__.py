@@ -3,10 +3,10 @@
 import ipaddress
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVarTuple
 
 import trio
 
@@ -24,6 +24,7 @@ from protocols.errors import LocalError
 
 __all__ = ["open_look"]
 
+Ts = TypeVarTuple("Ts")
 _log: Final = logging.getLogger(__name__)
 
 
@@ -54,9 +55,9 @@ async def open_look(config: Config, say: Say) -> AsyncGenerator[Say]:
         place = _open_place(config, stack, looking)
         async with trio.open_nursery() as nursery:
             if place is not None:
-                nursery.start_soon(control.run, place.socket)
+                nursery.start_soon(_guarded, control.run, place.socket)
             if listener is not None:
-                nursery.start_soon(_serve_metrics, listener, lambda: book.status(config.name))
+                nursery.start_soon(_guarded, _serve_metrics, listener, lambda: book.status(config.name))
             error = None
             try:
                 yield looking
@@ -97,6 +98,14 @@ async def _serve_metrics(listener: trio.SocketListener, status: Callable[[], Nod
     from nodes.looking.metrics_server import MetricsServer
 
     await MetricsServer(Exposition(status).text).run(listener)
+
+
+async def _guarded(serve: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
+    """Serve for ever; when that ends, nobody looks any more, and the node flies on."""
+    try:
+        await serve(*args)
+    except* Exception:  # noqa: BLE001  # the border: who looks never ends what flies
+        _log.exception("nobody can look at the node any more")
 
 
 async def _own_ids(folder: Path) -> tuple[str, ...]:

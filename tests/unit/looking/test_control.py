@@ -207,6 +207,17 @@ async def test_errors_pass_as_they_are(folder: Path) -> None:
     assert not (folder / SOCKET_NAME).exists()
 
 
+async def test_a_socket_that_breaks_does_not_end_the_node(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError("the listener broke")
+
+    monkeypatch.setattr(Control, "run", broken)
+    async with node_in(folder) as say:
+        await trio.testing.wait_all_tasks_blocked()
+        say(Line("d1", "flies on"))
+
+
 # --- who may look -------------------------------------------------------------------------------
 
 
