@@ -94,8 +94,9 @@ async def _errands(config: "Config", paired: "frozenset[Role]", *, pair: bool, a
 
     own = config.node.role
     if own is Role.DRONE:
-        shows = () if Role.RC in paired and not pair else (Role.RC,)
-        return Errands(shows, on_code=_shower(config, as_json=as_json))
+        waits = Role.RC not in paired
+        shows = (Role.RC,) if waits or pair else ()
+        return Errands(shows, on_code=_shower(config, as_json=as_json), renews=waits)
     missing = [role for role in ASKS[own] if role not in paired]
     asks = missing[0] if missing else ASKS[own][-1] if pair else None
     if asks is None:
@@ -107,6 +108,7 @@ async def _errands(config: "Config", paired: "frozenset[Role]", *, pair: bool, a
 def _shower(config: "Config", *, as_json: bool) -> "Callable[[Role, LinkingCode, bytes], None]":
     """Return what shows a code to whoever is in front of the drone."""
     from nodes.pairing import PairingScreen
+    from specs.registry import CODE_LIFETIME_S
 
     screen = PairingScreen(sys.stdout, as_json=False)
 
@@ -115,6 +117,6 @@ def _shower(config: "Config", *, as_json: bool) -> "Callable[[Role, LinkingCode,
             shown = {"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()}
             write_line(json.dumps(shown))
         else:
-            screen.show_code(code, config.link.listen, config.link.carrier, 300)
+            screen.show_code(code, config.link.listen, config.link.carrier, CODE_LIFETIME_S)
 
     return show

@@ -49,6 +49,8 @@ class Errands:
     """With which to enrol at the cloud."""
     on_code: Callable[[Role, LinkingCode, bytes], None] = lambda _role, _code, _own: None
     """Shows a code, and our key id, to the person in front of us."""
+    renews: bool = False
+    """Show a new code when one has ended and nobody has used it: somebody is waited for."""
 
 
 def show_codes(errands: Errands, node: Responding, tell: Tell, nursery: trio.Nursery) -> None:
@@ -59,10 +61,10 @@ def show_codes(errands: Errands, node: Responding, tell: Tell, nursery: trio.Nur
 
 
 async def _show_others(errands: Errands, node: Responding, tell: Tell, peer: Role, count: int) -> None:
-    while await node.pairing_over(SHOWS[node.role][peer]):
-        if count == 0:
+    while (used := await node.pairing_over(SHOWS[node.role][peer])) or errands.renews:
+        if used and count == 0:
             return
-        count -= 1
+        count -= used
         _show_code(errands, node, peer)
     name = peer.name.lower()
     tell(f"the linking code for a {name} has ended, and nobody has used it: start again with --pair {name}")

@@ -90,3 +90,24 @@ async def test_a_code_that_nobody_uses_is_followed_by_none() -> None:
             await trio.sleep(1.0)
             drone.close_pairing()
         assert replaced == [False]
+
+
+@virtual
+async def test_who_waits_for_somebody_shows_one_code_after_the_other_until_one_was_used() -> None:
+    network = MemoryNetwork()
+    codes: list[LinkingCode] = []
+    told: list[str] = []
+    errands = Errands((Role.RC,), on_code=lambda _peer, code, _own: codes.append(code), renews=True)
+    async with (
+        Drone(stores_of(make_key()), CONFIG, network=network) as drone,
+        RemoteController(stores_of(make_key()), CONFIG, network=network) as rc,
+        trio.open_nursery() as nursery,
+    ):
+        where = await drone.listen(LOOPBACK, "tcp")
+        show_codes(errands, drone, told.append, nursery)
+        await trio.sleep(2.5 * CODE_LIFETIME_S)
+        assert len(set(codes)) == len(codes) == 3
+        await rc.pair(codes[-1], where, "tcp")
+        await rc.connect(drone.key_id(), where, "tcp")
+        await trio.sleep(2 * CODE_LIFETIME_S)
+        assert (len(codes), told) == (3, [])
