@@ -14,7 +14,7 @@ from tests.live.mavwire import Message, Wire
 LIMIT_S: Final = 20.0
 """For whatever it does: far more than anything takes."""
 _HEARTBEAT_S: Final = 0.25
-_QUIET_S: Final = 0.4
+_QUIET_S: Final = 0.25
 """Then it asks again for what has not come."""
 _REAL32: Final = 9
 _ARM: Final = 400

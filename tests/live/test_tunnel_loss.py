@@ -57,8 +57,8 @@ async def tunnel_through_loss(
 
 def fly_a_mission(ground: GroundStation, vehicle: Autopilot) -> None:
     assert ground.fetch_parameters() == vehicle.values
-    ground.upload(route(12))
-    assert vehicle.mission == route(12) == ground.download()
+    ground.upload(route(8))
+    assert vehicle.mission == route(8) == ground.download()
     assert ground.arm() == 0
     assert vehicle.armed
 
