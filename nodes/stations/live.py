@@ -11,7 +11,7 @@ from nodes.mavlink.port import MavlinkPort
 from nodes.stations.observed import Observed
 from nodes.stations.vehicle import Give
 from protocols.airlink import Message
-from protocols.mavlink.autopilot import LAND, RETURN_HOME, AutopilotView, Order
+from protocols.mavlink.autopilot import LAND, RETURN_HOME, SILENT_S, AutopilotView, Order
 from protocols.mavlink.head import head_untrusted
 from specs.airlink.command import Answer, CommandCode, Result
 from specs.airlink.control import Sticks
@@ -20,6 +20,7 @@ MAX_PART_BYTES: Final = 32 * 2**20
 """Memory that a part of a recorded flight takes."""
 FRAME_COST_BYTES: Final = 200
 """What a recorded frame takes beside its bytes."""
+_WATCH_S: Final = 1.0
 
 
 class LiveVehicle:
@@ -35,6 +36,8 @@ class LiveVehicle:
         self._view = AutopilotView()
         self._observed = Observed()
         self._orders = Orders(self._view, port.send, tell)
+        self._tell = tell
+        self._told: tuple[int, bool] | None = None
         self._recorded: list[FlightFrame] = []
         self._recorded_bytes = 0
         self._began_s = 0.0
@@ -53,6 +56,7 @@ class LiveVehicle:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._orders.run)
+            nursery.start_soon(self._watch)
             await self.port.run(take_untrusted)
 
     def take_mavlink(self, frame: bytes) -> None:
@@ -97,6 +101,18 @@ class LiveVehicle:
     def _order(self, order: Order) -> None:
         if self._commands and not self._view.is_going_home:
             self._orders.give(order)
+
+    async def _watch(self) -> None:
+        """Tell when the autopilot is heard, and when it is no more (MV-40)."""
+        while True:
+            said = self._view.heartbeat
+            if said is not None:
+                is_heard = trio.current_time() - self._view.heard_s <= SILENT_S
+                if (said.system, is_heard) != self._told:
+                    self._told = said.system, is_heard
+                    how = "is heard" if is_heard else "is not heard any more"
+                    self._tell(f"{said.name}, system {said.system}, {how} at {self.port.where}")
+            await trio.sleep(_WATCH_S)
 
     # --- what it says -----------------------------------------------------------------------------
 

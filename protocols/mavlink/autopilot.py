@@ -5,6 +5,7 @@ being a main mode in byte 2 and a sub-mode in byte 3; ArduPilot, https://ardupil
 those of Plane and Rover, ``FLTMODE1``.
 """
 
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,6 +116,15 @@ class Heartbeat:
     standby: bool
     """Its state is MAV_STATE_STANDBY: with ArduPilot, armed or not, it has landed."""
 
+    @property
+    def name(self) -> str:
+        """What to call it in a line for people."""
+        if self.make is Make.PX4:
+            return "PX4"
+        if self.make is Make.OTHER:
+            return "autopilot"
+        return "ArduPilot" if self.family is Family.OTHER else f"ArduPilot {self.family.value}"
+
 
 class AutopilotView:
     """One autopilot, as its frames describe it."""
@@ -122,7 +132,8 @@ class AutopilotView:
     def __init__(self) -> None:
         self.heartbeat: Heartbeat | None = None
         """What it said last; None before the first."""
-        self._heard_s = 0.0
+        self.heard_s = -math.inf
+        """When its last heartbeat came."""
         self._landed = False
         self._readers: dict[int, Callable[[FrameHead, float], None]] = {0: self._on_heartbeat, 245: self._on_landed}
 
@@ -171,10 +182,10 @@ class AutopilotView:
         if autopilot == _NO_AUTOPILOT or kind == _GROUND_STATION:
             return
         if self.heartbeat is not None and not self.is_from(head):
-            if now - self._heard_s <= SILENT_S:
+            if now - self.heard_s <= SILENT_S:
                 return
             self._landed = False
-        self._heard_s = now
+        self.heard_s = now
         make = Make(autopilot) if autopilot in set(Make) else Make.OTHER
         family = _FAMILIES.get(kind, Family.OTHER)
         armed = bool(base_mode & _ARMED)

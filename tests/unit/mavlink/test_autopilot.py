@@ -103,3 +103,18 @@ def test_who_says_that_it_stands_on_the_ground_is_stopped() -> None:
 def test_mv_51_what_returns_or_lands_already(autopilot: int, kind: int, mode: int, goes: bool) -> None:
     assert view_of(heartbeat(autopilot=autopilot, kind=kind, mode=mode)).is_going_home is goes
     assert not AutopilotView().is_going_home
+
+
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        (heartbeat(autopilot=PX4), "PX4"),
+        (heartbeat(kind=FIXED_WING), "ArduPilot plane"),
+        (heartbeat(kind=12), "ArduPilot"),
+        (heartbeat(autopilot=OTHER), "autopilot"),
+    ],
+)
+def test_what_people_call_it(frame: bytes, name: str) -> None:
+    view = view_of(frame)
+    assert view.heartbeat
+    assert view.heartbeat.name == name

@@ -97,6 +97,24 @@ async def test_mv_13_frames_go_on_as_they_are_in_both_directions() -> None:
 
 
 @virtual
+async def test_mv_40_it_is_told_when_the_autopilot_is_heard_and_when_it_is_not() -> None:
+    async with flown() as found:
+        await trio.sleep(5)
+        assert found.lines == []
+        for _ in range(3):
+            found.port.take(heartbeat(link(7), autopilot=PX4))
+            await trio.sleep(5)
+        await trio.sleep(10)
+        found.port.take(heartbeat(link(8)))
+        await trio.sleep(5)
+        assert found.lines == [
+            "PX4, system 7, is heard at tcp:x:1",
+            "PX4, system 7, is not heard any more at tcp:x:1",
+            "ArduPilot copter, system 8, is heard at tcp:x:1",
+        ]
+
+
+@virtual
 async def test_mv_42_telemetry_is_read_from_the_autopilot_alone() -> None:
     sender, other = link(1), link(2)
     battery = [
