@@ -1,6 +1,7 @@
 """How a node of a topology lives: in this process, or in one of its own that can be killed like any other."""
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,10 @@ _log: Final = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-P", "-c", "import sys; from nodes.cli import main; sys.exit(main())")
 """``aerolink``, of this very program."""
+KILLS: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""With which somebody ends a process; one that dies of another signal has crashed."""
+_BY_SIGNAL: Final = 128
+"""The exit code of a node that a signal has ended in order is this and the signal."""
 _KEPT: Final = 2_000
 """Characters of what a process says on stderr."""
 
@@ -101,8 +106,11 @@ async def live_apart(life: Life) -> End:
         await _listen(LineReader(process.stdout), life.say)
         code = await process.wait()
         nursery.cancel_scope.cancel()
+    number = -code if code < 0 else code - _BY_SIGNAL
+    if number in KILLS:
+        return End(f"killed by signal {number}", by_itself=False)
     if code < 0:
-        return End(f"killed by signal {-code}", by_itself=False)
+        return End(f"crashed with signal {number}", by_itself=True)
     last = "".join(errors).strip().rpartition("\n")[2].removeprefix("aerolink: ")
     return End(f"exit code {code}{f': {last}' if last else ''}", by_itself=True)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from nodes.config.page import sections
 from nodes.topology import find, shipped, source_of, tables
-from nodes.topology.alarms import AFTER_RESTART
+from nodes.topology.alarms import AFTER_RESTART, CONSEQUENCE_S
 from nodes.topology.nodeconfig import TIMES
 from nodes.topology.tables import TABLES
 
@@ -32,7 +32,8 @@ _RUN: Final = """\
 
 1. The nodes get keys. They are paired and enrolled as persons would do it: the stations run, over loopback, and
    linking codes and tokens are carried from one to the other in memory. With `--folder` all of it is kept, and a
-   second run there begins with step 2.
+   second run there begins with step 2; one at a time. Without it there is a temporary folder, its owner's alone, and it
+   is gone at the end, unless the run itself was struck down (SIGKILL): then it stays, with keys in it.
 2. Each node gets its `node.toml`, in `FOLDER/nodes/NAME/`, with ports that are free at this moment, and runs: in this
    process, or with `--processes` as `aerolink node ROLE --config FILE --json` in one of its own.
 3. A node that dies is started again after a second, and after up to 8 s if it dies again and again. Kill one as you
@@ -45,9 +46,10 @@ The verdict is `ok`, and the exit code 0, when
 
 - every link of the topology is up: both ends say so (of HTTPS the end that makes it),
 - telemetry of every drone has come to each of its remote controllers within the last 3 s,
-- telemetry has come to every cloud,
+- telemetry has come to every cloud within the last 5 s,
 - what `[expects]` asks for has happened, if the run was not shorter than the topology's own `seconds`,
-- no node has ended by itself: being killed is no fault,
+- every node is there, and no node has ended by itself: being killed is no fault, a crash is,
+- whom `--restart` names was killed as often as it says,
 - there was no alarm, but for those of a restart (below).
 
 The last line of `--json`:
@@ -94,7 +96,10 @@ def _times() -> list[str]:
 
 
 def _alarms() -> list[str]:
-    head = "These are no fault once a node has been started again; before that each of them is one:"
+    head = (
+        f"These are no fault at a node that has died, or at a drone to which it has a link, up to {CONSEQUENCE_S:g} s\n"
+        "after its death; at any other time, and anywhere else, each of them is one:"
+    )
     rows = [f"| `{kind.name}` | {why} |" for kind, why in AFTER_RESTART.items()]
     return ["## Alarms after a restart", "", head, "", "| alarm | why |", "|---|---|", *rows, ""]
 

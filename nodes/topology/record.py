@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodes.stations.notes import Alarmed, DroneSeen, FlightKept, HandedOver, LinkIsUp, Live, Note
+from nodes.topology.alarms import explains
 from nodes.topology.board import Board
 from nodes.topology.tables import Topology
 from specs.registry import Role
@@ -71,6 +72,8 @@ class RunRecord:
         """By cloud, drone and flight: a flight counts once."""
         self.alarms: Final[list[RaisedAlarm]] = []
         """In order."""
+        self.unexplained: Final[dict[tuple[str, str], RaisedAlarm]] = {}
+        """(node, kind) -> the first alarm of the kind there that no death of a node explains."""
         self.starts: Final[Counter[str]] = Counter()
         """Name of a node -> how often it has begun."""
         self.faults: Final[list[str]] = []
@@ -82,7 +85,9 @@ class RunRecord:
         self._clock = clock
         self._began_s = clock()
         self._seen_s: dict[tuple[str, str], float] = {}
+        self._died_s: dict[str, float] = {}
         self._live: dict[str, int] = {}
+        self._live_s: dict[str, float] = {}
         self._live_before: Counter[str] = Counter()
 
     @property
@@ -90,15 +95,14 @@ class RunRecord:
         """Seconds since the run began."""
         return self._clock() - self._began_s
 
-    @property
-    def was_restarted(self) -> bool:
-        """Whether a node has begun more than once."""
-        return any(count > 1 for count in self.starts.values())
-
     def begin(self, name: str) -> None:
         """A node begins, for the first time or again."""
         self.starts[name] += 1
         self._live_before[name] += self._live.pop(name, 0)
+
+    def end(self, name: str) -> None:
+        """A node has died."""
+        self._died_s[name] = self._clock()
 
     def take(self, node: str, note: Note) -> None:
         """Take a note of a node."""
@@ -108,16 +112,27 @@ class RunRecord:
             case FlightKept():
                 drone = self._board.name_of(note.drone)
                 self.flights[node, drone, note.flight] = KeptFlight(node, drone, note.flight, note.messages)
-            case Alarmed() if len(self.alarms) < MAX_ROWS:
-                self.alarms.append(RaisedAlarm(node, note.kind, note.text, round(self.at_s, 3)))
+            case Alarmed():
+                self._take_alarm(node, note)
             case DroneSeen():
                 self._seen_s[node, self._board.name_of(note.drone)] = self._clock()
             case Live():
+                if note.messages > self._live.get(node, 0):
+                    self._live_s[node] = self._clock()
                 self._live[node] = note.messages
             case LinkIsUp():
                 self.ups[node, note.link, self._board.name_of(note.peer)] += 1
             case _:
                 pass
+
+    def _take_alarm(self, node: str, note: Alarmed) -> None:
+        alarm = RaisedAlarm(node, note.kind, note.text, round(self.at_s, 3))
+        if len(self.alarms) < MAX_ROWS:
+            self.alarms.append(alarm)
+        now_s = self._clock()
+        deaths = self._died_s.items()
+        if not any(explains(self._topology, dead, now_s - died_s, node, note.kind) for dead, died_s in deaths):
+            self.unexplained.setdefault((node, note.kind), alarm)
 
     def _take_hand_over(self, note: HandedOver) -> None:
         self.hand_over_count += 1
@@ -133,6 +148,11 @@ class RunRecord:
     def telemetry_at(self, cloud: str) -> int:
         """Return how many messages of telemetry have come to a cloud, over all its lives."""
         return self._live.get(cloud, 0) + self._live_before[cloud]
+
+    def live_ago_s(self, cloud: str) -> float:
+        """Return how long ago telemetry has come to a cloud while it was made; infinite: never."""
+        live_s = self._live_s.get(cloud)
+        return float("inf") if live_s is None else self._clock() - live_s
 
     def flights_at(self, cloud: str) -> int:
         """Return how many flights a cloud has verified, unsealed and stored in this run."""

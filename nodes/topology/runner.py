@@ -1,6 +1,6 @@
 """Running a topology: each node lives, and when it has died it lives again; at the end there is a verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,11 @@ class _Now:
     pid: int = 0
     begun: trio.Event = field(default_factory=trio.Event)
 
+    def leave(self) -> None:
+        """It is not there, until it has begun again."""
+        if self.begun.is_set():
+            self.begun = trio.Event()
+
 
 class Runner:
     """Runs the nodes that were provisioned in a folder. ``board`` may be looked at meanwhile."""
@@ -78,6 +83,7 @@ class Runner:
         self._nodes = nodes
         self._options = options
         self._now = {name: _Now() for name in topology.nodes}
+        self._due = list(options.restarts)
 
     @staticmethod
     def check(topology: Topology, options: RunOptions) -> None:
@@ -94,7 +100,7 @@ class Runner:
         """Run for the time that was asked for, and a little longer for what is not there yet; the verdict."""
         record = RunRecord(self._topology, self.board, trio.current_time)
         whole = self.seconds >= self._topology.topology.seconds
-        judge = partial(open_points, self._topology, self.board, record, whole=whole)
+        judge = partial(self._open_points, record, whole=whole)
         async with trio.open_nursery() as nursery:
             for name in self._topology.nodes:
                 nursery.start_soon(self._keep, name, record)
@@ -108,13 +114,23 @@ class Runner:
             nursery.cancel_scope.cancel()
         return report
 
+    def _open_points(self, record: RunRecord, *, whole: bool) -> Iterator[str]:
+        """Give what may still come; that a node is killed is not news before it has died."""
+        for name, now in self._now.items():
+            if not now.begun.is_set():
+                yield f"{name} is not there"
+        for restart in self._due:
+            yield f"{restart.name} was to be killed after {restart.at_s:g} s, and was not: it was not there"
+        yield from open_points(self._topology, self.board, record, whole=whole)
+
     async def _keep(self, name: str, record: RunRecord) -> NoReturn:
         """Let a node live, again and again."""
         wait_s = AGAIN_S
         while True:
             began_s = trio.current_time()
             end = await self._options.live(self._new_life(name, record))
-            self._now[name].life = None
+            self._now[name].leave()
+            record.end(name)
             self.board.end(name, end.why)
             if end.by_itself:
                 record.faults.append(f"{name} has ended by itself: {end.why}")
@@ -147,9 +163,12 @@ class Runner:
     async def _kill(self, restart: Restart) -> None:
         await trio.sleep(restart.at_s)
         now = self._now[restart.name]
-        await now.begun.wait()
+        while not now.begun.is_set():  # who is away is killed when it is back, once for each time that was asked for
+            await now.begun.wait()
+        now.leave()
+        self._due.remove(restart)
+        self._options.tell(f"kills {restart.name}")
         if now.life is not None:
-            self._options.tell(f"kills {restart.name}")
             now.life.kill.set()
 
     def _report(self, record: RunRecord, problems: Sequence[str]) -> TopologyReport:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Final
 
-from nodes.topology.alarms import AFTER_RESTART
 from nodes.topology.board import Board
 from nodes.topology.record import RunRecord
 from nodes.topology.tables import Topology
@@ -11,6 +10,8 @@ from specs.registry import Role
 
 SEEN_S: Final = 3.0
 """Telemetry that came so long ago, or less, came just now."""
+LIVE_S: Final = 5.0
+"""The same of telemetry at a cloud, to which it comes in parcels."""
 
 
 def open_points(topology: Topology, board: Board, record: RunRecord, *, whole: bool) -> Iterator[str]:
@@ -23,8 +24,8 @@ def open_points(topology: Topology, board: Board, record: RunRecord, *, whole: b
             if record.seen_ago_s(name, drone) > SEEN_S:
                 yield f"no telemetry of {drone} has come to {name} in the last {SEEN_S:g} s"
     for cloud in record.clouds():
-        if not record.telemetry_at(cloud):
-            yield f"no telemetry has come to {cloud}"
+        if record.live_ago_s(cloud) > LIVE_S:
+            yield f"no telemetry has come to {cloud} in the last {LIVE_S:g} s"
     if whole:
         yield from _expected(topology, record)
 
@@ -42,7 +43,5 @@ def _expected(topology: Topology, record: RunRecord) -> Iterator[str]:
 def faults(record: RunRecord) -> Iterator[str]:
     """Give what has happened and should not have."""
     yield from record.faults
-    known = {kind.name for kind in AFTER_RESTART} if record.was_restarted else set[str]()
-    for alarm in record.alarms:
-        if alarm.kind not in known:
-            yield f"alarm {alarm.kind} at {alarm.node}: {alarm.text}"
+    for alarm in record.unexplained.values():
+        yield f"alarm {alarm.kind} at {alarm.node}: {alarm.text}"

@@ -1,6 +1,7 @@
 """The runner: nodes that die live again, and what a run comes to. Its nodes are fakes, its clock is the test's."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -10,17 +11,17 @@ from typing import Final
 import pytest
 import trio
 
-from nodes.stations.notes import Alarmed, FlightKept, HandedOver
-from nodes.topology import Topology, find
-from nodes.topology.alarms import AFTER_RESTART
-from nodes.topology.lives import End
+from nodes.stations.notes import Alarmed, FlightKept, HandedOver, Live, Note
+from nodes.topology import Topology, TopologyLink, find, lives, record
+from nodes.topology.alarms import AFTER_RESTART, CONSEQUENCE_S
+from nodes.topology.lives import End, Life
 from nodes.topology.report import TopologyReport
 from nodes.topology.runner import GRACE_S, Restart, Runner, RunOptions
 from nodes.topology.view import PlainView, summary
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import UsageError
 from protocols.events import AlarmKind
-from tests.live.kit import virtual
+from tests.live.kit import DEADLINE_S, virtual
 from tests.unit.topology.fakes import FakeNodes, ids_for
 
 NOWHERE: Final = Path("/nowhere")
@@ -130,14 +131,90 @@ async def test_a_node_that_cannot_live_is_tried_ever_more_rarely_and_is_a_fault(
     waits = [after - before for before, after in pairwise(nodes.began_s["cloud"])]
     assert waits[:6] == [1, 2, 4, 8, 8, 8]
     assert "cloud has ended by itself: exit code 3: the port is in use" in report.problems
-    assert "no telemetry has come to cloud" in report.problems
+    assert "no telemetry has come to cloud in the last 5 s" in report.problems
+    assert "cloud is not there" in report.problems
+
+
+@virtual
+async def test_telemetry_at_a_cloud_that_stands_still() -> None:
+    """That some has come once is not enough: the way there may be blocked since."""
+
+    class Blocked(FakeNodes):
+        def say(self, name: str, note: Note) -> None:
+            if not isinstance(note, Live) or note.messages < 4:
+                super().say(name, note)
+
+    topology = nothing_expected("single")
+    report, _, _ = await run(topology, nodes=Blocked(topology))
+    assert report.problems == ("no telemetry has come to cloud in the last 5 s",)
+
+
+@virtual
+async def test_who_is_away_is_killed_when_it_is_back() -> None:
+    restarts = (Restart("left", 10), Restart("left", 10), Restart("left", 10.5))
+    report, told, _ = await run(nothing_expected("dual"), *restarts)
+    assert report.ok
+    assert {node.name: node.starts for node in report.nodes} == {"drone": 1, "left": 4, "right": 1}
+    assert told.count("kills left") == 3
+
+
+@virtual
+async def test_a_kill_that_did_not_happen_is_told() -> None:
+    topology = nothing_expected("dual")
+    nodes = FakeNodes(topology)
+    nodes.ends["left"] = lambda: End("exit code 3", by_itself=True) if nodes.began_s["left"] else None
+    report, _, _ = await run(topology, Restart("left", 29.9), nodes=nodes)
+    assert "left was to be killed after 29.9 s, and was not: it was not there" in report.problems
+
+
+@virtual
+async def test_who_dies_at_the_last_moment_is_not_there() -> None:
+    """It is waited for, although nothing of its death was seen yet."""
+    topology = nothing_expected("dual")
+
+    class Slow(FakeNodes):
+        async def live(self, life: Life) -> End:
+            end = await super().live(life)
+            await trio.sleep(1)  # its links are up at its neighbours, and so on
+            return end
+
+        def _change(self, link: TopologyLink, *, up: bool) -> None:
+            if up:
+                super()._change(link, up=up)
+
+    report, _, took_s = await run(topology, Restart("left", 29.99), nodes=Slow(topology))
+    assert {node.name: node.starts for node in report.nodes}["left"] == 2
+    assert report.ok
+    assert took_s > 31
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "by_itself"),
+    [
+        (-9, "killed by signal 9", False),
+        (-15, "killed by signal 15", False),
+        (143, "killed by signal 15", False),
+        (-11, "crashed with signal 11", True),
+        (-6, "crashed with signal 6", True),
+        (139, "exit code 139", True),
+        (0, "exit code 0", True),
+    ],
+)
+async def test_a_crash_is_no_kill(
+    code: int, why: str, by_itself: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"import os, sys; os.kill(os.getpid(), {-code}) if {code} < 0 else sys.exit({code})"
+    monkeypatch.setattr(lives, "COMMAND", (sys.executable, "-c", script))
+    with trio.fail_after(DEADLINE_S):
+        end = await lives.live_apart(Life("rc", "rc", tmp_path / "node.toml", lambda _: None, lambda _: None))
+    assert end == End(why, by_itself=by_itself)
 
 
 # --- alarms -------------------------------------------------------------------------------------
 
 
-def alarm(kind: AlarmKind) -> Then:
-    return lambda nodes: nodes.say("drone", Alarmed("drone", kind.name, "it happened"))
+def alarm(kind: AlarmKind, node: str = "drone") -> Then:
+    return lambda nodes: nodes.say(node, Alarmed(node, kind.name, "it happened"))
 
 
 @pytest.mark.parametrize("kind", AFTER_RESTART)
@@ -158,6 +235,35 @@ def test_an_alarm_that_a_restart_explains_is_a_fault_without_one(kind: AlarmKind
 async def test_an_alarm_that_no_restart_explains() -> None:
     topology = nothing_expected("dual")
     report, _, _ = await run(topology, Restart("left", 10), at={12: alarm(AlarmKind.STORE_FAILED)})
+    assert report.problems == ("alarm STORE_FAILED at drone: it happened",)
+
+
+@virtual
+async def test_an_alarm_is_explained_by_a_death_shortly_before_and_near_it() -> None:
+    kind = AlarmKind.FLIGHT_HOLDER_LOST
+    text = f"alarm {kind.name} at %s: it happened"
+    dual, swarm = nothing_expected("dual"), nothing_expected("swarm")
+    before, _, _ = await run(dual, Restart("left", 20), at={3: alarm(kind)})
+    assert before.problems == (text % "drone",)
+    long_after, _, _ = await run(dual, Restart("left", 5), at={5.1 + CONSEQUENCE_S: alarm(kind)})
+    assert long_after.problems == (text % "drone",)
+    elsewhere, _, _ = await run(swarm, Restart("bravo", 10), at={12: alarm(kind, "alpha")})
+    assert elsewhere.problems == (text % "alpha",)
+    near, _, _ = await run(swarm, Restart("rc", 10), Restart("mobile", 10), at={13: alarm(kind, "charlie")})
+    assert near.ok
+
+
+@virtual
+async def test_many_alarms_hide_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "MAX_ROWS", 3)
+
+    def storm(nodes: FakeNodes) -> None:
+        for _ in range(4):
+            alarm(AlarmKind.FLIGHT_HOLDER_LOST)(nodes)
+        alarm(AlarmKind.STORE_FAILED)(nodes)
+
+    report, _, _ = await run(nothing_expected("dual"), Restart("left", 10), at={12: storm})
+    assert len(report.alarms) == 3
     assert report.problems == ("alarm STORE_FAILED at drone: it happened",)
 
 

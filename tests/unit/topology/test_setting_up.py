@@ -3,6 +3,8 @@
 import json
 import shutil
 import socket
+import stat
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,9 @@ from nodes.topology import parse as parse_topology
 from nodes.topology import provision as provisioning
 from nodes.topology.nodeconfig import TIMES, Places, Ports, choose_ports, node_toml, write_configs
 from nodes.topology.provision import ids_of, provision
+from nodes.topology.run import open_place, run_topology
+from nodes.topology.runner import RunOptions
+from nodes.topology.view import View
 from protocols.crypto.suites import SUITES
 from protocols.errors import ConfigError, LinkTimeoutError
 from specs.registry import Role
@@ -180,6 +185,36 @@ async def test_what_was_half_done_is_begun_anew(tmp_path: Path) -> None:
     with trio.fail_after(DEADLINE_S):
         await provision(topology, tmp_path, lambda _: None)
     assert not (tmp_path / "nodes.making").exists()
+
+
+async def test_two_runs_in_one_folder(tmp_path: Path) -> None:
+    """The second would overwrite the ports of the first, and sweep away what it is making."""
+    folder = tmp_path / "new"
+    with open_place(folder, print) as first:
+        assert first == folder
+        with pytest.raises(ConfigError, match="is in use by another run: end that one first"):
+            await run_topology(quick("dual"), folder, RunOptions(1), View())
+    with open_place(folder, print):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be used: File exists"), open_place(tmp_path / "file", print):
+        pass
+
+
+def test_a_temporary_folder_that_stays_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There are keys in it."""
+    told: list[str] = []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with open_place(None, told.append) as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert (folder.exists(), told) == (False, [])
+
+    def refuses(_: str, **__: object) -> None: ...
+
+    monkeypatch.setattr(shutil, "rmtree", refuses)
+    with open_place(None, told.append) as folder:
+        pass
+    assert told == [f"{folder} could not be removed, and there are keys in it: remove it"]
 
 
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
