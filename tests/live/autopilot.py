@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.live.mavwire import Message, Wire
+from tests.live.missions import Item, parameters
 
 SYSTEM: Final = 1
 COMPONENT: Final = 1
@@ -30,44 +31,6 @@ _REQUEST_CAPABILITIES: Final = 520
 _VERSION_MESSAGE: Final = 148
 _CAPABILITIES: Final = 2 | 4 | 8 | 8192 | 131_072
 """Float parameters, integer missions and commands, MAVLink 2, C casts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One item of a mission, as MISSION_ITEM_INT has it."""
-
-    command: int = 16
-    """A waypoint."""
-    frame: int = 3
-    """Relative to home."""
-    params: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    x: int = 0
-    """Latitude, degrees * 1e7."""
-    y: int = 0
-    """Longitude."""
-    z: float = 0.0
-    """Metres."""
-
-    @classmethod
-    def of(cls, message: Message) -> "Item":
-        """Read a MISSION_ITEM_INT."""
-        params = (message.param1, message.param2, message.param3, message.param4)
-        return cls(message.command, message.frame, params, message.x, message.y, message.z)
-
-    def fields(self, system: int, component: int, number: int) -> tuple[object, ...]:
-        """Write a MISSION_ITEM_INT."""
-        head = (system, component, number, self.frame, self.command, int(number == 0), 1)
-        return (*head, *self.params, self.x, self.y, self.z)
-
-
-def route(count: int) -> list[Item]:
-    """Home and waypoints."""
-    return [Item(x=473_977_420 + 1_000 * step, y=85_455_940 - 700 * step, z=20.0 + step % 7) for step in range(count)]
-
-
-def parameters(count: int = 200) -> dict[str, float]:
-    """Names of up to 16 characters, and values that a float holds."""
-    return {f"P{number:03}_{'RATE_FILTER'[: number % 12]}": number * 0.25 for number in range(count)}
 
 
 @dataclass

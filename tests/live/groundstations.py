@@ -8,8 +8,9 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from tests.live.autopilot import COMPONENT, SYSTEM, Item
+from tests.live.autopilot import COMPONENT, SYSTEM
 from tests.live.mavwire import Message, Wire
+from tests.live.missions import Item
 
 LIMIT_S: Final = 20.0
 """For whatever it does: far more than anything takes."""

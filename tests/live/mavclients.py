@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +15,8 @@ import trio
 
 from tests.conftest import require_or_skip
 from tests.helpers.netns import Namespace
-from tests.live.autopilot import Item
 from tests.live.groundstations import LIMIT_S
+from tests.live.missions import Item
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MAVPROXY: Final = Path(sys.executable).with_name("mavproxy.py")
@@ -90,33 +89,6 @@ def mavproxy(master: str, folder: Path) -> Generator[MavProxy]:
         raise
     finally:
         program.close()
-
-
-def waypoint_file(items: Sequence[Item]) -> str:
-    """Write a mission as ground stations keep it (https://mavlink.io/en/file_formats/)."""
-    lines = ["QGC WPL 110"]
-    for number, item in enumerate(items):
-        place = f"{item.x / 1e7:.7f}\t{item.y / 1e7:.7f}\t{item.z}"
-        params = "\t".join(str(param) for param in item.params)
-        lines.append(f"{number}\t{int(not number)}\t{item.frame}\t{item.command}\t{params}\t{place}\t1")
-    return "\n".join(lines) + "\n"
-
-
-def read_waypoint_file(text: str) -> list[Item]:
-    """Read what :func:`waypoint_file` writes, and what MAVProxy saves."""
-    items: list[Item] = []
-    for line in text.splitlines()[1:]:
-        words = line.split("\t")
-        p1, p2, p3, p4, latitude_deg, longitude_deg, z = (float(word) for word in words[4:11])
-        x, y = round(latitude_deg * 1e7), round(longitude_deg * 1e7)
-        items.append(Item(int(words[3]), int(words[2]), (p1, p2, p3, p4), x, y, z))
-    return items
-
-
-def alike(some: Sequence[Item], others: Sequence[Item]) -> bool:
-    """Whether missions differ by no more than MAVProxy's arithmetic: it cuts coordinates off where it should round."""
-    near = [abs(one.x - other.x) <= 1 and abs(one.y - other.y) <= 1 for one, other in zip(some, others, strict=True)]
-    return all(near) and [replace(each, x=0, y=0) for each in some] == [replace(each, x=0, y=0) for each in others]
 
 
 # --- MAVSDK and node-mavlink --------------------------------------------------------------------

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.live.autopilot import Autopilot, flying, parameters, route
+from tests.live.autopilot import Autopilot, flying
 from tests.live.groundstations import GroundStation, station
 from tests.live.mavclients import run_node
 from tests.live.mavwire import signing_key
+from tests.live.missions import parameters, route
 from tests.live.tunnels import Tunnel, acquaint, check_equal_bytes, configured, digest, ending
 
 KEY = signing_key("one key for all who sign")

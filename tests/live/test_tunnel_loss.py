@@ -10,9 +10,10 @@ import pytest
 import trio
 
 from nodes import Endpoint
-from tests.live.autopilot import Autopilot, flying, route
+from tests.live.autopilot import Autopilot, flying
 from tests.live.groundstations import GroundStation, station
-from tests.live.mavclients import MavProxy, alike, mavproxy, read_waypoint_file, waypoint_file
+from tests.live.mavclients import MavProxy, mavproxy
+from tests.live.missions import alike, read_waypoint_file, route, waypoint_file
 from tests.live.processes import free_ports, until
 from tests.live.relay import relayed
 from tests.live.tunnels import LOOPBACK, Tunnel, acquaint, configured, ending

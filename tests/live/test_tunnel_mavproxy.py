@@ -8,9 +8,10 @@ from pathlib import Path
 import trio
 
 from nodes import Endpoint
-from tests.live.autopilot import Autopilot, flying, route
+from tests.live.autopilot import Autopilot, flying
 from tests.live.groundstations import LIMIT_S
-from tests.live.mavclients import alike, mavproxy, read_waypoint_file, waypoint_file
+from tests.live.mavclients import mavproxy
+from tests.live.missions import alike, read_waypoint_file, route, waypoint_file
 from tests.live.processes import free_ports, until
 from tests.live.relay import Relay, relayed
 from tests.live.tunnels import LOOPBACK, Tunnel, configured, digest, ending, size

@@ -8,8 +8,9 @@ from pathlib import Path
 from nodes import Endpoint
 from nodes.config.endpoint import DEFAULT_PORT
 from tests.helpers.netns import HOSTS, Namespace, cable
-from tests.live.autopilot import Autopilot, flying, parameters, route
+from tests.live.autopilot import Autopilot, flying
 from tests.live.mavclients import run_mavsdk
+from tests.live.missions import parameters, route
 from tests.live.processes import until
 from tests.live.relay import Relay, relayed
 from tests.live.tunnels import LOOPBACK, Tunnel, acquaint, configured, digest, ending, size
