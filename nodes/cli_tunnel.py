@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nodes.config import Config
     from nodes.config.endpoint import Endpoint
     from nodes.mavlink.endpoint import MavlinkEndpoint
+    from nodes.stations.notes import Say
     from nodes.working import Errands
     from protocols.pairing import LinkingCode
     from specs.registry import Role
@@ -53,8 +54,10 @@ def tunnel(
     code, and the ground asks for it, or reads it from stdin. Nothing passes before that.
     """
     from nodes.cli_async import run_async
+    from nodes.cli_pair import ask_code
     from nodes.config import load
-    from nodes.working.setting_up import with_ports
+    from nodes.stations.notes import Line
+    from nodes.working.setting_up import make_keys, paired_roles, with_ports
     from protocols.errors import UsageError
     from specs.registry import Role
 
@@ -69,40 +72,37 @@ def tunnel(
         )
     if not config.mavlink.ports:
         raise UsageError(f'no MAVLink port: add "ports" to [mavlink] in {config_file}, or {_EXAMPLES[end]}')
-    run_async(_run, config, pair, as_json)
+    say = say_to(as_json=as_json)
+    for line in make_keys(config):
+        say(Line(config.name, line))
+    paired = paired_roles(config)
+    rc_code = ask_code("rc", as_json=as_json) if own is Role.MOBILE and Role.RC not in paired else None
+    errands = _errands(config, paired, pair=pair, as_json=as_json)
+    run_async(_run, config, rc_code, errands, say)
     return 0
 
 
-async def _run(config: "Config", pair: bool, as_json: bool) -> None:
-    from nodes.stations.notes import Line
+async def _run(config: "Config", rc_code: "LinkingCode | None", errands: "Errands", say: "Say") -> None:
     from nodes.working import work
-    from nodes.working.setting_up import make_keys, paired_roles
+    from nodes.working.setting_up import pair_with_rc
 
-    say = say_to(as_json=as_json)
-    for line in await make_keys(config):
-        say(Line(config.name, line))
-    errands = await _errands(config, await paired_roles(config), pair=pair, as_json=as_json)
+    if rc_code is not None:
+        await pair_with_rc(config, rc_code, say)
     await work(config, errands, say)
 
 
-async def _errands(config: "Config", paired: "frozenset[Role]", *, pair: bool, as_json: bool) -> "Errands":
-    import trio
-
+def _errands(config: "Config", paired: "frozenset[Role]", *, pair: bool, as_json: bool) -> "Errands":
     from nodes.cli_pair import ask_code
-    from nodes.working import ASKS, Errands
+    from nodes.working import Errands
     from specs.registry import Role
 
-    own = config.node.role
-    if own is Role.DRONE:
-        waits = Role.RC not in paired
-        shows = (Role.RC,) if waits or pair else ()
-        return Errands(shows, on_code=_shower(config, as_json=as_json), renews=waits)
-    missing = [role for role in ASKS[own] if role not in paired]
-    asks = missing[0] if missing else ASKS[own][-1] if pair else None
-    if asks is None:
+    peer = Role.RC if config.node.role is Role.DRONE else Role.DRONE
+    missing = peer not in paired
+    if not (missing or pair):
         return Errands()
-    ask = lambda: ask_code(asks.name.lower(), as_json=as_json)  # noqa: E731
-    return Errands(asks=asks, code=await trio.to_thread.run_sync(ask, abandon_on_cancel=True))
+    if peer is Role.RC:
+        return Errands((peer,), on_code=_shower(config, as_json=as_json), renews=missing)
+    return Errands(asks=peer, code=ask_code(as_json=as_json))
 
 
 def _shower(config: "Config", *, as_json: bool) -> "Callable[[Role, LinkingCode, bytes], None]":

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
-import trio
-
 from nodes.config import Config
 from nodes.mavlink.endpoint import MavlinkEndpoint
+from nodes.mobile import Mobile
+from nodes.stations.notes import Line, Say
+from nodes.stations.openings import open_state
 from nodes.stores.statedir import StateDir
+from nodes.trust import Stores
 from protocols.crypto.fingerprint import fingerprint_text, key_id_of
 from protocols.errors import UsageError
 from protocols.link.peers import PeerState
+from protocols.pairing import LinkingCode
 from specs.registry import Role
 
 
@@ -27,17 +30,8 @@ def with_ports(config: Config, ports: tuple[MavlinkEndpoint, ...]) -> Config:
     return replace(config, mavlink=replace(config.mavlink, ports=ports))
 
 
-async def make_keys(config: Config) -> list[str]:
+def make_keys(config: Config) -> list[str]:
     """Make the keys that the suites of a configuration need and the folder lacks; what was made, a line for each."""
-    return await trio.to_thread.run_sync(_make_keys, config)
-
-
-async def paired_roles(config: Config) -> frozenset[Role]:
-    """Return the roles that the node is paired with."""
-    return await trio.to_thread.run_sync(_paired_roles, config)
-
-
-def _make_keys(config: Config) -> list[str]:
     made: list[str] = []
     with StateDir.open(config.node.state_dir, create=True) as state:
         for dh in dict.fromkeys(suite.dh for suite in config.link.suites):
@@ -48,6 +42,17 @@ def _make_keys(config: Config) -> list[str]:
     return made
 
 
-def _paired_roles(config: Config) -> frozenset[Role]:
+def paired_roles(config: Config) -> frozenset[Role]:
+    """Return the roles that the node is paired with."""
     with StateDir.open(config.node.state_dir) as state:
         return frozenset(peer.role for peer in state.peer_files.all() if peer.state is not PeerState.REVOKED)
+
+
+async def pair_with_rc(config: Config, code: LinkingCode, say: Say) -> None:
+    """Pair a mobile with its remote controller, before it begins to work; raises as ``Mobile.pair``."""
+    async with (
+        open_state(config.node.state_dir) as state,
+        Mobile(Stores(state.keys, state.peers, state.counters), config.link_config()) as mobile,
+    ):
+        record = await mobile.pair(code, config.ground.connect, "tcp")
+    say(Line(config.name, f"paired with rc {fingerprint_text(record.key_id)}"))

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import trio
 
-from nodes import working
+from nodes import RemoteController, working
 from nodes.cli import main
-from nodes.config import Config
+from nodes.config import Config, parse
 from nodes.logs import take_down
 from nodes.mavlink.endpoint import parse_mavlink_endpoint
 from nodes.stations.notes import Line, Note
 from nodes.stores.statedir import StateDir
-from nodes.working import Errands
+from nodes.working import Errands, setting_up
 from protocols.crypto.suites import DEFAULT_SUITE
 from protocols.link.peers import PeerState
 from protocols.pairing import LinkingCode
 from specs.registry import Role
-from tests.live.kit import make_key, one_line, record_of
+from tests.live.kit import LOOPBACK, make_key, one_line, record_of, stores_of
 
 CODE = LinkingCode(bytes(range(16)))
 OWN = bytes(range(16))
@@ -116,13 +116,14 @@ def test_who_was_revoked_is_no_peer(tmp_path: Path, worked: list[tuple[Config, E
 @pytest.mark.parametrize(
     ("role", "known", "options", "asks"),
     [
-        ("rc", (), (), Role.DRONE),
-        ("rc", (Role.DRONE,), (), None),
-        ("rc", (Role.DRONE,), ("--pair",), Role.DRONE),
-        ("mobile", (), (), Role.RC),
-        ("mobile", (Role.RC,), (), Role.DRONE),
-        ("mobile", (Role.RC, Role.DRONE), (), None),
-        ("mobile", (Role.RC, Role.DRONE), ("--pair",), Role.DRONE),
+        ("rc", (), (), (Role.DRONE,)),
+        ("rc", (Role.DRONE,), (), ()),
+        ("rc", (Role.DRONE,), ("--pair",), (Role.DRONE,)),
+        ("mobile", (), (), (Role.RC, Role.DRONE)),
+        ("mobile", (Role.DRONE,), (), (Role.RC,)),
+        ("mobile", (Role.RC,), (), (Role.DRONE,)),
+        ("mobile", (Role.RC, Role.DRONE), (), ()),
+        ("mobile", (Role.RC, Role.DRONE), ("--pair",), (Role.DRONE,)),
     ],
 )
 def test_the_ground_asks_for_the_code_of_whom_it_does_not_know(
@@ -132,12 +133,39 @@ def test_the_ground_asks_for_the_code_of_whom_it_does_not_know(
     role: str,
     known: tuple[Role, ...],
     options: tuple[str, ...],
-    asks: Role | None,
+    asks: tuple[Role, ...],
 ) -> None:
+    codes = {Role.RC: LinkingCode(bytes(16)), Role.DRONE: CODE}
+    first: list[LinkingCode] = []
+
+    async def pair_with_rc(_: Config, code: LinkingCode, _say: object) -> None:
+        await trio.lowlevel.checkpoint()
+        assert worked == []
+        first.append(code)
+
     pair(tmp_path, *known)
-    monkeypatch.setattr("sys.stdin", io.StringIO(CODE.text() + "\n"))
+    monkeypatch.setattr(setting_up, "pair_with_rc", pair_with_rc)
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(codes[each].text() + "\n" for each in asks)))
     assert run(tmp_path, role, "--mavlink", PORT, *options) == 0
-    assert worked[0][1] == Errands(asks=asks, code=CODE if asks else None, on_code=worked[0][1].on_code)
+    drone = Role.DRONE in asks
+    expected = Errands(asks=Role.DRONE if drone else None, code=CODE if drone else None)
+    assert replace(worked[0][1], on_code=expected.on_code) == expected
+    assert first == [codes[Role.RC]] * (Role.RC in asks)
+
+
+async def test_a_mobile_pairs_with_its_rc_first(tmp_path: Path) -> None:
+    said: list[Note] = []
+    rc_stores = stores_of(make_key())
+    async with RemoteController(rc_stores) as rc:
+        where = await rc.listen(LOOPBACK, "tcp")
+        text = f'[node]\nrole = "mobile"\n[ground]\nconnect = "{where}"\n'
+        config = parse(text.encode(), tmp_path / "node.toml")
+        assert len(setting_up.make_keys(config)) == 1
+        await setting_up.pair_with_rc(config, rc.open_pairing(), said.append)
+    assert setting_up.paired_roles(config) == {Role.RC}
+    assert [peer.role for peer in await rc_stores.peers.all()] == [Role.MOBILE]
+    assert isinstance(said[0], Line)
+    assert said[0].text.startswith("paired with rc ")
 
 
 def test_ports_of_the_file_are_enough_and_options_go_before_them(
