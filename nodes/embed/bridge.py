@@ -7,7 +7,6 @@ inside of trio, and waits for its end; so ``asyncio.timeout`` and task groups wo
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
@@ -16,6 +15,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 from nodes.embed.errors import closed_error
 from nodes.embed.host import Host, TrioThread
 from nodes.embed.jobs import Call, End, Job, Stay, Walk, invoke
+from nodes.embed.outcome import Outcome
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Bridge:
             return
         thread.host.close()
         try:
-            await _until(thread.ended, thread.host.hurry)
+            await _until(thread.host.ended, thread.host.hurry)
         finally:
             thread.join()
         failure = thread.host.untold()
@@ -113,7 +113,7 @@ class BridgeTask(Generic[T]):
     @property
     def is_done(self) -> bool:
         """Whether it has ended."""
-        return self._job.outcome.done()
+        return self._job.outcome.is_set
 
     async def cancel(self) -> None:
         """Cancel it, and wait for its end; it is no error if it has ended."""
@@ -138,7 +138,7 @@ class _Entered(AbstractAsyncContextManager[T, bool | None]):
     async def __aenter__(self) -> T:
         stay = self._stay = Stay(self._manager)
         await _submit(self._host, stay, stay.entered)
-        error = stay.entered.exception()
+        error = stay.entered.error
         if error is not None:
             self._host.told(error)
         return stay.entered.result()
@@ -155,7 +155,7 @@ class _Entered(AbstractAsyncContextManager[T, bool | None]):
             error.__traceback__ = trace  # without its way through the trio thread
         failure = stay.failure
         if failure is None:
-            return stay.outcome.exception() is None and stay.outcome.result()
+            return stay.outcome.error is None and stay.outcome.result()
         if failure is not error:
             self._host.told(failure)
             raise failure
@@ -182,7 +182,7 @@ class BridgeEach(AsyncIterator[T]):
         try:
             await _submit(self._host, job, job.outcome)
         except asyncio.CancelledError:
-            if job.outcome.exception() is None and (item := job.outcome.result()) is not End.END:
+            if job.outcome.error is None and (item := job.outcome.result()) is not End.END:
                 self._kept.append(item)
             raise
         self._is_over = True  # unless there is an item
@@ -207,16 +207,16 @@ async def _call(host: Host, function: Callable[[], Awaitable[T]]) -> T:
     return _result(host, job)
 
 
-async def _submit(host: Host, job: Job[Any], future: Future[Any]) -> None:
-    """Begin a job and wait for a future of it; whoever is cancelled meanwhile ends the job first."""
+async def _submit(host: Host, job: Job[Any], outcome: Outcome[Any]) -> None:
+    """Begin a job and wait for an outcome of it; whoever is cancelled meanwhile ends the job first."""
     host.check_thread()
     host.submit(job)
     try:
-        await _until(future, partial(host.stop, job, closed_error()))
+        await _until(outcome, partial(host.stop, job, closed_error()))
     except asyncio.CancelledError:
-        if not job.outcome.done():  # entered, and nobody is there to leave
+        if not job.outcome.is_set:  # entered, and nobody is there to leave
             await _until(job.outcome, partial(host.stop, job, closed_error()))
-        error = job.outcome.exception()
+        error = job.outcome.error
         if error is not None and error is not job.why:  # what went wrong counts more, as in a task group
             host.told(error)
             raise error from None
@@ -224,21 +224,21 @@ async def _submit(host: Host, job: Job[Any], future: Future[Any]) -> None:
 
 
 def _result(host: Host, job: Job[T]) -> T:
-    error = job.outcome.exception()
+    error = job.outcome.error
     if error is not None:
         host.told(error)
     return job.outcome.result()
 
 
-async def _until(future: Future[Any], stop: Callable[[], object]) -> None:
-    """Wait for a future of the trio thread; whoever is cancelled stops it, and waits on."""
+async def _until(outcome: Outcome[Any], stop: Callable[[], object]) -> None:
+    """Wait for an outcome of the trio thread; whoever is cancelled stops it, and waits on."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
-    def tell(_: Future[Any]) -> None:
+    def tell() -> None:
         with suppress(RuntimeError):  # asyncio's loop is closed: nobody waits
             loop.call_soon_threadsafe(done.set)
 
-    future.add_done_callback(tell)
+    outcome.watch(tell)
     try:
         await done.wait()
     except BaseException:

@@ -7,7 +7,6 @@ that a stop behind it reaches. What is kept open ends newest first.
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
@@ -16,12 +15,15 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from nodes.embed.errors import closed_error, own_thread_error
 from nodes.embed.jobs import Job
+from nodes.embed.outcome import Outcome
 
 
 class Host:
     """Made and run in the trio thread; its public methods are for the others."""
 
     def __init__(self) -> None:
+        self.ended: Final[Outcome[None]] = Outcome()
+        """Set when all has ended, after :meth:`close`."""
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
         self._running: dict[Job[Any], None] = {}
@@ -44,7 +46,7 @@ class Host:
 
     def stop(self, job: Job[Any], why: BaseException) -> None:
         """Stop a job soon, whether it has begun or not."""
-        if not self.post(self._stop, job, why) and not job.outcome.done():
+        if not self.post(self._stop, job, why) and not job.outcome.is_set:
             job.refuse(why)
 
     def close(self) -> None:
@@ -79,17 +81,25 @@ class Host:
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Run jobs until :meth:`close`, then end them."""
-        async with trio.open_nursery() as self._nursery:
-            task_status.started()
-            await self._closing.wait()
-            for job in tuple(self._running):
-                if not job.kept:
-                    job.stop(closed_error())
-            while self._running:
-                newest = next(reversed(self._running))
-                newest.finish()
-                await newest.ended.wait()
-                await trio.lowlevel.checkpoint()
+        try:
+            async with trio.open_nursery() as self._nursery:
+                task_status.started()
+                await self._closing.wait()
+                await self._wind_up()
+        finally:
+            self.ended.succeed(None)
+            self._nursery = None  # it goes here: a Ctrl-C while the main thread tidies it away would be lost
+
+    async def _wind_up(self) -> None:
+        """End what runs: what others wait for at once, then what is kept, newest first."""
+        for job in tuple(self._running):
+            if not job.kept:
+                job.stop(closed_error())
+        while self._running:
+            newest = next(reversed(self._running))
+            newest.finish()
+            await newest.ended.wait()
+            await trio.lowlevel.checkpoint()
 
     def _begin(self, job: Job[Any]) -> None:
         if self._closing.is_set() or self._nursery is None:
@@ -103,7 +113,7 @@ class Host:
     def _stop(self, job: Job[Any], why: BaseException) -> None:
         if job in self._running:
             job.stop(why)
-        elif not job.outcome.done():  # the interrupt came before it was posted
+        elif not job.outcome.is_set:  # the interrupt came before it was posted
             job.refuse(why)
 
     async def _run(self, job: Job[Any]) -> None:
@@ -136,9 +146,8 @@ class TrioThread:
         portal = self._manager.__enter__()
         self.host: Final = portal.call(Host)
         """Runs jobs there."""
-        self.ended: Final[Future[None]] = portal.start_task(self.host.run)[0]
-        """Done when everything in it has ended, after ``host.close()``."""
+        portal.start_task(self.host.run)
 
     def join(self) -> None:
-        """Wait for the end of the thread, when ``ended`` is done."""
+        """Wait for the end of the thread, when ``host.ended`` is set."""
         self._manager.__exit__(None, None, None)

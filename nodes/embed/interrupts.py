@@ -2,13 +2,13 @@
 
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def interrupts_wait() -> Generator[None]:
-    """Let KeyboardInterrupt come at the end of the block, not inside: for what is short, and opens or closes a thread.
+def interrupts_wait(first: Callable[[], object] | None = None) -> Generator[None]:
+    """Let the first Ctrl-C call ``first``, and raise KeyboardInterrupt at the end of the block; the next does at once.
 
     Nothing changes in other threads, nor where somebody else handles the signal (asyncio does).
     """
@@ -16,15 +16,19 @@ def interrupts_wait() -> Generator[None]:
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    came = threading.Event()
+    came: list[int] = []
 
-    def note(_number: int, _frame: object) -> None:
-        came.set()
+    def note(number: int, _frame: object) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+        if first is not None:
+            first()
 
     signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if came.is_set():
+        if came:
             raise KeyboardInterrupt

@@ -8,7 +8,6 @@ wants it: whoever gives up waits until nothing of it runs any more.
 import inspect
 import math
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
 from typing import Any, Final, Generic, TypeVar
@@ -16,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import trio
 
 from nodes.embed.errors import alone, closed_error
+from nodes.embed.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Job(Generic[T]):
     """Whether a thread waits for it, to whom an error of another can be told."""
 
     def __init__(self, timeout_s: float = math.inf) -> None:
-        self.outcome: Final[Future[T]] = Future()
+        self.outcome: Final[Outcome[T]] = Outcome()
         """Set when the task has ended."""
         self.ended: Final = trio.Event()
         """The same, for the trio thread."""
@@ -43,7 +43,6 @@ class Job(Generic[T]):
         """Why it was stopped, for whoever waits."""
         self._timeout_s = timeout_s
         self._scope = trio.CancelScope()
-        self.outcome.set_running_or_notify_cancel()  # from here on Future.cancel() ends nothing
 
     def stop(self, why: BaseException) -> None:
         """Cancel the task; the first reason is the one that counts."""
@@ -54,7 +53,7 @@ class Job(Generic[T]):
     def refuse(self, why: BaseException) -> None:
         """End it before it began."""
         self.why = why
-        self.outcome.set_exception(why)
+        self.outcome.fail(why)
         self.ended.set()
 
     def finish(self) -> None:
@@ -64,7 +63,7 @@ class Job(Generic[T]):
     @property
     def failure(self) -> BaseException | None:
         """What a kept job has ended with by itself."""
-        error = self.outcome.exception(0)
+        error = self.outcome.error
         return None if error is self.why or not self.kept else error
 
     async def run(self) -> None:
@@ -72,12 +71,12 @@ class Job(Generic[T]):
         try:
             value = await self._within_scope()
         except trio.Cancelled:  # not by our scope: the loop ends under us
-            self.outcome.set_exception(closed_error())
+            self.outcome.fail(closed_error())
             raise
         except BaseException as error:  # noqa: BLE001  # goes to whoever waits, in another thread
-            self.outcome.set_exception(alone(error))
+            self.outcome.fail(alone(error))
         else:
-            self.outcome.set_result(value)
+            self.outcome.succeed(value)
         finally:
             self.ended.set()
 
@@ -118,12 +117,11 @@ class Stay(Job[bool], Generic[T]):
 
     def __init__(self, manager: AbstractAsyncContextManager[T, bool | None], timeout_s: float = math.inf) -> None:
         super().__init__(timeout_s)
-        self.entered: Final[Future[T]] = Future()
+        self.entered: Final[Outcome[T]] = Outcome()
         """Its value, once it is entered."""
         self._manager = manager
         self._leave = trio.Event()
         self._error: BaseException | None = None
-        self.entered.set_running_or_notify_cancel()
 
     def leave(self, error: BaseException | None) -> None:
         """End it, with the error that its block has ended with."""
@@ -137,7 +135,7 @@ class Stay(Job[bool], Generic[T]):
     def refuse(self, why: BaseException) -> None:
         """End it before it began."""
         super().refuse(why)
-        self.entered.set_exception(why)
+        self.entered.fail(why)
 
     @property
     def failure(self) -> BaseException | None:
@@ -148,14 +146,14 @@ class Stay(Job[bool], Generic[T]):
     async def run(self) -> None:
         """Enter, wait, leave."""
         await super().run()
-        if not self.entered.done():
-            self.entered.set_exception(self.outcome.exception(0))
+        if not self.entered.is_set and self.outcome.error is not None:
+            self.entered.fail(self.outcome.error)
 
     async def _work(self) -> bool:
         async with self._manager as value:
             self._scope.deadline = math.inf  # the time was that of entering
             self.kept, self.is_waited_for = True, False
-            self.entered.set_result(value)
+            self.entered.succeed(value)
             await self._leave.wait()
             if self._error is not None:
                 raise self._error
@@ -182,7 +180,7 @@ class Walk(Job[None], Generic[T]):
         try:
             item = await self._given.receive()
         except trio.EndOfChannel:
-            error = self.outcome.exception(0)
+            error = self.outcome.error
             if error is not None:
                 raise error from None
             return End.END

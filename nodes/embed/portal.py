@@ -8,8 +8,7 @@ Ctrl-C waits for that call no longer, and each one more gives up one more wait.
 import math
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
@@ -19,6 +18,7 @@ from nodes.embed.errors import closed_error
 from nodes.embed.host import Host, TrioThread
 from nodes.embed.interrupts import interrupts_wait
 from nodes.embed.jobs import Call, End, Job, Stay, Walk, invoke
+from nodes.embed.outcome import Outcome
 from nodes.errors import told
 
 P = ParamSpec("P")
@@ -52,20 +52,23 @@ class Portal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        thread, self._thread = self._thread, None
+        thread = self._thread
         if thread is None:
             return
-        thread.host.close()
-        if isinstance(error, KeyboardInterrupt):
-            thread.host.hurry()
         try:
-            _wait(thread.ended, thread.host.hurry)
-        finally:
-            with interrupts_wait() if thread.ended.done() else nullcontext():
-                thread.join()
-        failure = thread.host.untold()
-        if failure is not None:
-            _raise_beside(failure, error)
+            with interrupts_wait(thread.host.hurry):
+                self._thread = None
+                thread.host.close()
+                if isinstance(error, KeyboardInterrupt):
+                    thread.host.hurry()
+                try:
+                    _wait(thread.host.ended, thread.host.hurry)
+                finally:
+                    thread.join()
+        except KeyboardInterrupt as interrupt:
+            _tell_beside(thread.host.untold(), interrupt)
+            raise
+        _tell_beside(thread.host.untold(), error)
 
     @property
     def host(self) -> Host:
@@ -135,12 +138,12 @@ class PortalTask(Generic[T]):
         failure = self._job.failure
         if failure is not None and failure is not error:
             self._host.told(failure)
-            _raise_beside(failure, error)
+            _tell_beside(failure, error)
 
     @property
     def is_done(self) -> bool:
         """Whether it has ended."""
-        return self._job.outcome.done()
+        return self._job.outcome.is_set
 
     def cancel(self) -> None:
         """Cancel it, and wait for its end; it is no error if it has ended."""
@@ -165,7 +168,7 @@ class _Entered(AbstractContextManager[T, bool | None]):
     def __enter__(self) -> T:
         stay = self._stay = Stay(self._manager, _timeout_s())
         _submit(self._host, stay, stay.entered)
-        error = stay.entered.exception()
+        error = stay.entered.error
         if error is not None:
             self._host.told(error)
         return stay.entered.result()
@@ -182,10 +185,10 @@ class _Entered(AbstractContextManager[T, bool | None]):
             error.__traceback__ = trace  # without its way through the trio thread
         failure = stay.failure
         if failure is None:
-            return stay.outcome.exception() is None and stay.outcome.result()
+            return stay.outcome.error is None and stay.outcome.result()
         if failure is not error:
             self._host.told(failure)
-            _raise_beside(failure, error)
+            _tell_beside(failure, error)
         return False
 
 
@@ -227,37 +230,39 @@ def _call(host: Host, function: Callable[[], Awaitable[T]]) -> T:
     return _result(host, job)
 
 
-def _submit(host: Host, job: Job[Any], future: Future[Any]) -> None:
-    """Begin a job and wait for a future of it; Ctrl-C, at whatever moment, ends the job first."""
+def _submit(host: Host, job: Job[Any], outcome: Outcome[Any]) -> None:
+    """Begin a job and wait for an outcome of it; Ctrl-C, at whatever moment, ends the job first."""
     host.check_thread()
     try:
         host.submit(job)
-        future.exception()
+        outcome.wait()
     except BaseException:  # KeyboardInterrupt, what the handler of another signal raised, or the loop is over
         host.stop(job, closed_error())
-        job.outcome.exception()
+        job.outcome.wait()
         raise
 
 
 def _result(host: Host, job: Job[T]) -> T:
-    error = job.outcome.exception()
+    error = job.outcome.error
     if error is not None:
         host.told(error)
     return job.outcome.result()
 
 
-def _wait(future: Future[Any], stop: Callable[[], object]) -> None:
+def _wait(outcome: Outcome[Any], stop: Callable[[], object]) -> None:
     """Wait; Ctrl-C stops it, and waits on."""
     try:
-        future.exception()
+        outcome.wait()
     except BaseException:  # KeyboardInterrupt, or what the handler of another signal raised
         stop()
-        future.exception()
+        outcome.wait()
         raise
 
 
-def _raise_beside(failure: BaseException, error: BaseException | None) -> None:
-    """Raise what has failed in the background; what ends the program goes on, and tells of it."""
+def _tell_beside(failure: BaseException | None, error: BaseException | None) -> None:
+    """Raise what has failed in the background, if something did; what ends the program goes on, and tells of it."""
+    if failure is None:
+        return
     if isinstance(error, KeyboardInterrupt | SystemExit):
         error.add_note(f"meanwhile: {told(failure)}")
     else:
