@@ -13,7 +13,7 @@ from nodes import Drone, Endpoint
 from nodes.embed import Bridge, BridgeTask, open_bridge
 from nodes.testing import MemoryNetwork
 from protocols.errors import NotPairedError, UsageError
-from tests.unit.embed.things import Log, double, refuse, stores
+from tests.unit.embed.things import Log, Swallowing, double, refuse, stores
 
 P = ParamSpec("P")
 
@@ -99,6 +99,42 @@ async def test_contexts_are_entered_and_left_by_one_task() -> None:
                 raise mistake
     assert caught.value is mistake
     assert log.lines == ["enter a", "enter b", "saw ValueError", "leave b", "saw ValueError", "leave a"]
+
+
+@in_asyncio
+async def test_a_context_may_swallow_exchange_or_refuse() -> None:
+    async with open_bridge() as bridge:
+        async with bridge.enter(Swallowing()):
+            raise ValueError("swallowed")
+        with pytest.raises(NotPairedError) as caught:
+            async with bridge.enter(Swallowing(NotPairedError("instead"))):
+                raise ValueError("exchanged")
+        assert isinstance(caught.value.__context__, ValueError)
+        with pytest.raises(NotPairedError):
+            async with bridge.enter(Swallowing(NotPairedError("no"), entering=True)):
+                pytest.fail("it was entered")
+
+
+@in_asyncio
+async def test_what_is_entered_while_its_task_is_cancelled_is_left_again() -> None:
+    """The value was there already when the task, which had not run since, was cancelled."""
+    log = Log()
+    async with open_bridge() as bridge:
+
+        async def enter() -> None:
+            async with bridge.enter(log.manager()):
+                log.lines.append("never inside")
+
+        task = asyncio.create_task(enter())
+        await asyncio.sleep(0)  # it waits
+        while not log.lines:
+            threading.Event().wait(0.001)  # asyncio stands still meanwhile, and trio enters
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert log.lines[0] == "enter it"
+    assert log.lines[-1] == "leave it"
+    assert "never inside" not in log.lines
 
 
 @in_asyncio

@@ -15,7 +15,7 @@ from nodes.embed import Portal, PortalTask, open_portal
 from nodes.testing import MemoryNetwork
 from protocols.errors import NotPairedError, UsageError
 from protocols.pairing import LinkingCode
-from tests.unit.embed.things import Log, double, refuse, stores
+from tests.unit.embed.things import Log, Swallowing, double, refuse, stores
 
 
 def test_calls_give_values_with_their_types() -> None:
@@ -78,22 +78,6 @@ def test_the_error_of_a_block_is_seen_by_the_context_and_goes_on_as_it_is() -> N
         raise mistake
     assert caught.value is mistake
     assert log.lines == ["enter it", "saw ValueError", "leave it"]
-
-
-class Swallowing:
-    """Swallows, or raises another."""
-
-    def __init__(self, error: Exception | None = None, *, entering: bool = False) -> None:
-        self.error, self.entering = error, entering
-
-    async def __aenter__(self) -> None:
-        if self.entering and self.error is not None:
-            raise self.error
-
-    async def __aexit__(self, *_: object) -> bool:
-        if self.error is not None:
-            raise self.error
-        return True
 
 
 def test_a_context_may_swallow_or_exchange_the_error() -> None:

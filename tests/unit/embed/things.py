@@ -75,3 +75,19 @@ async def refuse(*, wrapped: bool = False) -> None:
         raise NotPairedError("the drone does not know this key")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse)
+
+
+class Swallowing:
+    """Swallows, or raises another."""
+
+    def __init__(self, error: Exception | None = None, *, entering: bool = False) -> None:
+        self.error, self.entering = error, entering
+
+    async def __aenter__(self) -> None:
+        if self.entering and self.error is not None:
+            raise self.error
+
+    async def __aexit__(self, *_: object) -> bool:
+        if self.error is not None:
+            raise self.error
+        return True
