@@ -266,6 +266,15 @@ class DronePlaces(_Texts):
 
     text = f'a list of drones, each "KEYID@HOST:PORT" with a key id of {2 * KEY_ID_BYTES} hexadecimal digits'
 
+    def take(self, value: object) -> object:
+        """Each drone is there once: two links to it would end each other for ever."""
+        taken = cast("tuple[tuple[bytes, Endpoint], ...]", super().take(value))
+        ids = [key_id for key_id, _ in taken]
+        for index, key_id in enumerate(ids):
+            if key_id in ids[:index]:
+                raise BadValueError(f'lists drone "{key_id.hex()}" twice', index)
+        return taken
+
     def _one(self, text: str) -> object:
         key_id, _, where = text.partition("@")
         try:

@@ -66,6 +66,8 @@ class RcStation(Station):
         """``way``: what a dock keeps for its cloud."""
         if not setup.drones:
             raise UsageError("a remote controller needs a drone: name one in its setup")
+        if len({place.key_id for place in setup.drones}) < len(setup.drones):
+            raise UsageError("the setup of a remote controller names a drone twice: two links to it end each other")
         super().__init__(rc, say, name)
         self.setup: Final = setup
         """How it is set up."""

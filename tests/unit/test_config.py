@@ -18,6 +18,7 @@ from specs.registry import Role
 CLOUD = '[node]\nrole = "cloud"\n'
 DRONE = '[node]\nrole = "drone"\n'
 RC = '[node]\nrole = "rc"\n'
+KEY_ID = "0a" * 16
 FULL = """\
 [node]
 role = "drone"
@@ -118,6 +119,10 @@ def test_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
             DRONE + '[link]\nsuites = ["P256_AESGCM_SHA256",\n"P256_AESGCM_SHA256"]',
             '5: "suites" in [link] lists "P256_AESGCM_SHA256" twice',
         ),
+        (
+            RC + f'[link]\ndrones = ["{KEY_ID}@127.0.0.1:1",\n"{KEY_ID.upper()}@127.0.0.1:2"]',
+            f'5: "drones" in [link] lists drone "{KEY_ID}" twice',
+        ),
         (DRONE + "[limits]\nrekey_after_s = 121", '4: "rekey_after_s" in [limits] must be a number from 1 to 120'),
         (DRONE + "[limits]\nrekey_after_s = nan", "not inf or nan"),
         (DRONE + "[limits]\nmax_peers = 1.0", '4: "max_peers" in [limits] must be a whole number from 1 to 65536'),
@@ -133,7 +138,10 @@ def test_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         (DRONE + '[flight]\nreplay = ""', '4: "replay" in [flight] must be a path in quotes, not ""'),
         (DRONE + '[flight]\nmodel = true\nreplay = "x"', '4: "model" and "replay" in [flight] exclude each other'),
         (DRONE + '[ground]\nlisten = "127.0.0.1:1"', '4: "listen" in [ground] is for role "rc", and this is "drone"'),
-        (DRONE + "[cloud]\nenabled = true", '4: "enabled" in [cloud] is for role "mobile" or "rc", and this is "drone"'),
+        (
+            DRONE + "[cloud]\nenabled = true",
+            '4: "enabled" in [cloud] is for role "mobile" or "rc", and this is "drone"',
+        ),
         (DRONE + '[cloud]\nenrolment = "127.0.0.1:1"', 'for role "cloud" or "mobile" or "rc", and this is "drone"'),
         (CLOUD + "[cloud]\nnames = []", '4: "names" in [cloud] must be a list of at least one name'),
         (CLOUD + '[cloud]\nnames = ["a", 3]', '4: "names" in [cloud] lists a name that must be a text'),

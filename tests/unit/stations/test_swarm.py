@@ -1,10 +1,12 @@
 """Several drones at one remote controller: each has hands of its own, mobiles are shown the first (GL-3, GL-4)."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import trio
 
+from nodes.config.endpoint import Endpoint
 from nodes.stations.hands import Hands
 from nodes.stations.notes import RightsTold
 from nodes.stations.rc import RcSetup, RcStation
@@ -209,6 +211,9 @@ async def test_a_controller_needs_a_drone_and_an_address_to_be_found_at() -> Non
         rc, setup = found.rc, found.rc.setup
         with pytest.raises(UsageError, match="needs a drone"):
             RcStation(rc._rc, RcSetup(()), rc.desk.store, found.notes.append)  # pyright: ignore[reportPrivateUsage]
+        twice = RcSetup((*setup.drones, replace(setup.drones[0], endpoint=Endpoint("127.0.0.2", 5))))
+        with pytest.raises(UsageError, match="names a drone twice"):
+            RcStation(rc._rc, twice, rc.desk.store, found.notes.append)  # pyright: ignore[reportPrivateUsage]
         alone = RcStation(rc._rc, RcSetup(setup.drones), rc.desk.store, found.notes.append)  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(UsageError, match="no mobiles"):
             await alone.listen()
