@@ -49,6 +49,7 @@ class GroundPorts(Service):
         self._tell = tell
         self._hands: Callable[[], Iterable[Hands]] = list
         self._refused_since_s: float | None = None
+        self._told_of: bytes | None = None
         self._told_s = -AGAIN_S
 
     async def _begin(self) -> None:
@@ -86,19 +87,20 @@ class GroundPorts(Service):
         else:
             self.sent_up += 1
             if not reads:
-                self._refused_since_s = None
+                self._refused_since_s = self._told_of = None
             data = AIRLINK.encode(MavlinkFrame(frame))
             for link in links:
                 send_or_drop(link, SendStream(ChannelId.MAVLINK, data))
 
     def _tell_refused(self, hands: Hands) -> None:
-        now = trio.current_time()
+        """Tell it once for each holder, and again when the right has been ours meanwhile."""
+        now, holder = trio.current_time(), hands.holder(Right.FLIGHT)
         if self._refused_since_s is None:
             self._refused_since_s = now
-        if now >= max(self._refused_since_s + PATIENCE_S, self._told_s + AGAIN_S):
-            self._told_s = now
-            who = "nobody holds" if hands.holder(Right.FLIGHT) == NOBODY else "another device holds"
-            self._tell(f"ground stations are only heard, not obeyed: {who} the right to fly ({self.refused:,} frames)")
+        if holder != self._told_of and now >= max(self._refused_since_s + PATIENCE_S, self._told_s + AGAIN_S):
+            self._told_of, self._told_s = holder, now
+            who = "nobody holds" if holder == NOBODY else "another device holds"
+            self._tell(f"ground stations are only heard, not obeyed: {who} the right to fly")
 
 
 def _is_fresh(hands: Hands) -> bool:

@@ -34,3 +34,4 @@ async def open_ports(
     finally:
         for port in ports:
             port.close()
+            port.tell_counters()

@@ -39,7 +39,7 @@ class SerialPort(MavlinkPort):
     async def open(self) -> None:
         try:
             self._first = await self._open()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(f"{self.endpoint}: {_reason(error)}") from None
 
     async def run(self, take: Take) -> None:
@@ -54,7 +54,7 @@ class SerialPort(MavlinkPort):
             await trio.sleep(backoff.next_s())
             try:
                 stream = await self._open()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 stream = None
                 self._complain(_reason(error))
 
@@ -83,7 +83,7 @@ class SerialPort(MavlinkPort):
 
 
 def _open_device(device: str, baud: int) -> int:
-    """Return a descriptor of the device, set up; OSError (pyserial's errors are such).
+    """Return a descriptor of the device, set up; OSError (pyserial's errors are such), ValueError for its baud rate.
 
     A read waits for one byte at least (``inter_byte_timeout``): otherwise "nothing yet" would look like the end.
     """
@@ -91,7 +91,9 @@ def _open_device(device: str, baud: int) -> int:
         return os.dup(port.fileno())
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):
+        return "it does not take that baud rate"
     reasons = {
         2: "there is no such device",
         13: "the system does not allow it: is the user in the group of the device?",

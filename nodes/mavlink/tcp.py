@@ -1,9 +1,9 @@
 """MAVLink over TCP: ``tcp`` connects, and connects again; ``tcpin`` has several connections (MV-20, MV-23)."""
 
-import errno
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -23,8 +23,8 @@ CONNECT_S: Final = 10.0
 STEADY_S: Final = 5.0
 """A connection that lived so long was a good one: the next wait is the first again."""
 _BACKLOG: Final = 16
-_CAPACITY: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _CAPACITY_WAIT_S: Final = 1.0
+_AGAIN_S: Final = 60.0
 _ALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 """An end that lost its power does not say so: it is asked after ten silent seconds, and given up after 25."""
 
@@ -132,10 +132,8 @@ class TcpIn(MavlinkPort):
             while True:
                 try:
                     stream = await self._listener.accept()
-                except OSError as error:
-                    if error.errno not in _CAPACITY:
-                        raise
-                    self._complain(self._reason(error))
+                except OSError as error:  # no more files, for one, or whoever came has gone again
+                    self._complain(self._reason(error), _AGAIN_S)
                     await trio.sleep(_CAPACITY_WAIT_S)
                     continue
                 if len(self._wires) >= MAX_PEERS:
@@ -171,7 +169,8 @@ def _first(error: OSError) -> OSError:
 
 
 def _keep_alive(stream: trio.SocketStream) -> None:
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _ALIVE:
-        if hasattr(socket, name):
-            stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    with suppress(OSError):  # it has ended already; whoever reads is told
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _ALIVE:
+            if hasattr(socket, name):
+                stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,5 +1,7 @@
 """MAVLink over UDP: ``udpin`` answers whoever sent lately, ``udpout`` speaks with one address (MV-20, MV-21)."""
 
+import math
+import math
 import socket
 from abc import abstractmethod
 from collections.abc import Callable
@@ -11,7 +13,7 @@ import trio
 from nodes.carriers.sockets import SockAddr, resolve, socket_error
 from nodes.config.endpoint import Endpoint
 from nodes.mavlink.endpoint import MavlinkEndpoint
-from nodes.mavlink.port import MAX_PEERS, MavlinkPort, Take
+from nodes.mavlink.port import MAX_PEERS, RECEIVE_BYTES, MavlinkPort, Take
 from nodes.mavlink.queue import FrameQueue
 from protocols.mavlink import FrameChecks, FrameSplitter
 
@@ -23,6 +25,8 @@ _SOCKET_BYTES: Final = 4_194_304
 _BURST: Final = 16
 """Datagrams that leave at once. A receiver of usual size holds a few hundred, and nobody tells us when it is full."""
 _BREATH_S: Final = 0.001
+_AGAIN_S: Final = 60.0
+"""One of several peers may not be reached while others are: that is told no more often."""
 
 
 @dataclass(slots=True)
@@ -33,8 +37,8 @@ class _Sender:
     """Frames may go on in the next datagram: a bridge from a serial line cuts where it likes."""
     heard_s: float = 0.0
     """When the last one came."""
-    is_peer: bool = False
-    """Whether it has sent a whole frame."""
+    framed_s: float = -math.inf
+    """When the last one came that completed a whole frame."""
 
 
 class UdpPort(MavlinkPort):
@@ -108,7 +112,10 @@ class UdpPort(MavlinkPort):
                 self._complain(self._reason(error))
                 await trio.lowlevel.checkpoint()
             else:
-                self.take_datagram_untrusted(data, address, take)
+                for at in range(0, len(data) or 1, RECEIVE_BYTES):
+                    if at:
+                        await trio.lowlevel.checkpoint()
+                    self.take_datagram_untrusted(data[at : at + RECEIVE_BYTES], address, take)
 
     async def _send_all(self, sock: trio.socket.SocketType) -> None:
         burst = 0
@@ -126,7 +133,7 @@ class UdpPort(MavlinkPort):
             await (sock.send(frame) if target is None else sock.sendto(frame, target))
         except OSError as error:
             self.counters.dropped += 1
-            self._complain(self._reason(error))
+            self._complain(self._reason(error), math.inf if target is None else _AGAIN_S)
         else:
             self.counters.sent += 1
 
@@ -143,7 +150,7 @@ class UdpIn(UdpPort):
 
     def _targets(self) -> list[SockAddr | None]:
         since_s = trio.current_time() - FORGET_S
-        return [where for where, each in self._senders.items() if each.is_peer and each.heard_s >= since_s]
+        return [where for where, each in self._senders.items() if each.framed_s >= since_s]
 
     def take_datagram_untrusted(self, data: bytes, address: SockAddr, take: Take) -> None:
         sender = self._sender(address)
@@ -151,13 +158,14 @@ class UdpIn(UdpPort):
             self.counters.strangers += 1
             return
         sender.heard_s = trio.current_time()
-        sender.is_peer |= self._take_untrusted(sender.splitter, data, take) > 0
+        if self._take_untrusted(sender.splitter, data, take):
+            sender.framed_s = sender.heard_s
 
     def _sender(self, address: SockAddr) -> _Sender | None:
-        """Return who it is. A new one has the place of one that is silent, or has never sent a frame."""
+        """Return who it is. A new one has the place of one that has sent no frame lately."""
         if address not in self._senders and len(self._senders) >= MAX_PEERS:
             since_s = trio.current_time() - FORGET_S
-            spare = [at for at, each in self._senders.items() if not each.is_peer or each.heard_s < since_s]
+            spare = [at for at, each in self._senders.items() if each.framed_s < since_s]
             if not spare:
                 return None
             del self._senders[min(spare, key=lambda at: self._senders[at].heard_s)]
