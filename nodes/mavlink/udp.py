@@ -1,7 +1,6 @@
 """MAVLink over UDP: ``udpin`` answers whoever sent lately, ``udpout`` speaks with one address (MV-20, MV-21)."""
 
 import math
-import math
 import socket
 from abc import abstractmethod
 from collections.abc import Callable

@@ -13,6 +13,7 @@ https://mavlink.io/en/guide/serialization.html
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -45,7 +46,7 @@ class FrameChecks:
 class FrameSplitter:
     """One direction of one connection: bytes in, whole frames out. Never raises, and never holds more than a frame."""
 
-    __slots__ = ("_checks", "_fed_s", "_held", "_since_s", "_steps", "bad_checksums", "frames", "skipped_bytes")
+    __slots__ = ("_came", "_checks", "_fed_s", "_held", "_steps", "bad_checksums", "frames", "skipped_bytes")
 
     def __init__(self, checks: FrameChecks) -> None:
         self.frames = 0
@@ -57,7 +58,7 @@ class FrameSplitter:
         self._checks = checks
         self._steps = frozenset(checks.checksum(bytes([each]), 0) for each in range(256))
         self._held = b""
-        self._since_s = 0.0
+        self._came: deque[tuple[float, int]] = deque()
         self._fed_s = 0.0
 
     @property
@@ -67,30 +68,40 @@ class FrameSplitter:
 
     def feed_untrusted(self, data: bytes, now: float) -> list[bytes]:
         """Take the next bytes; return the frames that they complete, each as it came."""
-        if self._held:
-            self._lose_patience(now)
-        waited = bool(self._held)
-        data = self._held + data
-        frames, end = self._split_untrusted(data)
-        self._held = data[end:]
-        if end or not waited:
-            self._since_s = now
+        frames = self._lose_patience_untrusted(now) if self._held else []
+        if data:
+            self._came.append((now, len(data)))
+        frames += self._split_untrusted(self._held + data)
         self._fed_s = now
         self.frames += len(frames)
         return frames
 
-    def _lose_patience(self, now: float) -> None:
-        """What nothing followed is dropped whole: late is worse than never. What goes on without an end was no mark."""
+    def _lose_patience_untrusted(self, now: float) -> list[bytes]:
+        """What nothing followed is dropped whole: late is worse than never. What waits for its end is given up.
+
+        Each mark by its own age: one after the other, a burst of them would hold a good frame back for minutes.
+        """
         if now - self._fed_s > PATIENCE_S:
             self.skipped_bytes += len(self._held)
-            self._held = b""
-        elif now - self._since_s > PATIENCE_S:
-            self.skipped_bytes += 1
-            self._held = self._held[1:]
-            self._since_s = self._fed_s
+            self._keep(b"", len(self._held))
+            return []
+        late = sum(count for came_s, count in self._came if now - came_s > PATIENCE_S)
+        return self._split_untrusted(self._held, late) if late else []
 
-    def _split_untrusted(self, data: bytes) -> tuple[list[bytes], int]:
-        """Frames in ``data``, and where the first begins of which bytes are missing."""
+    def _keep(self, held: bytes, passed: int) -> None:
+        """Hold the rest, and when it came, once so many bytes have had their answer."""
+        self._held = held
+        while passed:
+            came_s, count = self._came.popleft()
+            if count > passed:
+                self._came.appendleft((came_s, count - passed))
+            passed -= min(count, passed)
+
+    def _split_untrusted(self, data: bytes, late: int = 0) -> list[bytes]:
+        """Frames in ``data``; held is what begins with the first of which bytes are missing.
+
+        The first ``late`` bytes are too old to wait for any.
+        """
         frames: list[bytes] = []
         at = 0
         while (mark := _MARKS.search(data, at)) is not None:
@@ -98,17 +109,20 @@ class FrameSplitter:
             self.skipped_bytes += start - at
             at = start
             size = _size_untrusted(data, at)
-            if size is None or at + size > len(data):
-                return frames, at
-            frame = data[at : at + size]
-            if size and self._is_whole_untrusted(frame):
+            is_here = size is not None and at + size <= len(data)
+            if not is_here and at >= late:
+                self._keep(data[at:], at)
+                return frames
+            frame = data[at : at + size] if is_here and size else b""
+            if frame and self._is_whole_untrusted(frame):
                 frames.append(frame)
-                at += size
+                at += len(frame)
             else:
                 self.skipped_bytes += 1
                 at += 1
         self.skipped_bytes += len(data) - at
-        return frames, len(data)
+        self._keep(b"", len(data))
+        return frames
 
     def _is_whole_untrusted(self, frame: bytes) -> bool:
         """Whether the checksum of something that has the length of a frame fits."""

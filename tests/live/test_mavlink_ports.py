@@ -1,5 +1,6 @@
 """MAVLink ports over loopback and pseudo-terminals (specs/11-mavlink.md, 11.1 and 11.3)."""
 
+import itertools
 import os
 import socket
 import struct
@@ -18,9 +19,10 @@ import trio.testing
 from nodes.mavlink import udp
 from nodes.mavlink.endpoint import MavlinkEndpoint, parse_mavlink_endpoint
 from nodes.mavlink.opening import open_ports
-from nodes.mavlink.port import MAX_PEERS, MavlinkPort
+from nodes.mavlink.port import MAX_PEERS, RECEIVE_BYTES, MavlinkPort
 from nodes.mavlink.queue import MAX_QUEUE_BYTES
 from protocols.errors import ConfigError
+from protocols.mavlink import MAX_FRAME_BYTES
 from tests.helpers.mavlink import UNKNOWN_ID, by_hand, heartbeat, link
 from tests.live.kit import DEADLINE_S, one_line, until
 
@@ -243,7 +245,7 @@ async def test_mv_25_marks_and_nothing_else_do_not_hold_up_others() -> None:
         await until(lambda: bool(one.came))
     gaps = [after - before for before, after in itertools.pairwise(steps)]
     assert sum(gaps) > 50_000
-    assert max(gaps) <= RECEIVE_BYTES + MAX_FRAME_BYTES
+    assert max(gaps) <= 2 * RECEIVE_BYTES + MAX_FRAME_BYTES  # trio's tasks have their turns in any order
 
 
 # --- TCP ------------------------------------------------------------------------------------------

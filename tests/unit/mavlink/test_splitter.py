@@ -107,3 +107,26 @@ def test_counters() -> None:
     one.feed_untrusted(TEXT + FRAMES[0] + FRAMES[1][:-1] + b"?" + FRAMES[2], 0.0)
     assert (one.frames, one.bad_checksums) == (2, 1)
     assert one.skipped_bytes == len(TEXT) + len(FRAMES[1])
+
+
+def test_mv_12_a_burst_of_marks_does_not_hold_a_frame_back() -> None:
+    """Each of 131 marks claims 263 bytes; who sends little would wait for one after the other."""
+    one, now = splitter(), 0.0
+    one.feed_untrusted(b"\xfe\xff" * 131, now)
+    late = None
+    for _ in range(10):
+        now += 0.9
+        if heartbeat() in one.feed_untrusted(heartbeat(), now):
+            late = now - 0.9 if late is None else late
+    assert late is not None
+    assert late <= 2 * PATIENCE_S
+    assert one.frames == 10
+
+
+def test_mv_12_what_goes_on_is_not_dropped_with_what_waits() -> None:
+    one = splitter()
+    assert one.feed_untrusted(b"\xfe\xff", 0.0) == []
+    assert one.feed_untrusted(heartbeat()[:7], 0.9) == []
+    assert one.feed_untrusted(heartbeat()[7:], 1.1) == [heartbeat()]
+    assert one.held_bytes == 0
+    assert one.feed_untrusted(b"", 5.0) == []
