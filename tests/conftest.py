@@ -2,8 +2,11 @@
 
 import gc
 import os
+import sys
+import threading
+from collections.abc import Generator
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import pytest
 from hypothesis import settings
@@ -61,14 +64,26 @@ BARE: Final = (
 processes of its own. Their lines are reached by the others."""
 
 
-def _is_bare(file: Path) -> bool:
-    path = file.relative_to(_TESTS)
+def _is_bare(item: pytest.Item) -> bool:
+    path = item.path.relative_to(_TESTS)
     return any(path.is_relative_to(each) for each in BARE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is not traced, and put it last, so that the tracer is stopped once and not at every other test."""
-    for item in items:
-        if _is_bare(item.path):
-            item.add_marker(pytest.mark.no_cover)
-    items.sort(key=lambda item: item.get_closest_marker("no_cover") is not None)
+    """Put what is not traced last: threads live on from test to test, and were born traced or not."""
+    items.sort(key=_is_bare)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Run it without the tracer if it is bare. The marker ``no_cover`` does nothing in the workers of xdist."""
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    if tracer is None or not _is_bare(item):
+        return (yield)
+    sys.settrace(None)
+    threading.settrace(cast("Any", None))
+    try:
+        return (yield)
+    finally:
+        threading.settrace(cast("Any", of_threads))
+        sys.settrace(tracer)
