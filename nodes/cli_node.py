@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodes.cli_errors import close_output
 from nodes.cli_mavlink import MavlinkOption
 from nodes.cli_metrics import MetricsOption, with_metrics
 from nodes.cli_options import common_options, log_level
+from nodes.cli_output import own_thread, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,10 +78,11 @@ def node(
     if enrol and not config.has_cloud:
         _refuse_to_enrol(config.node.role)
     errands = _errands(config.node.role, peers, drone, enrol=enrol, as_json=as_json)
-    if supervised:
-        run_async(work_supervised, config, errands, write_line)
-        return 0
-    run_async(work, config, errands, say_to(as_json=as_json))
+    with own_thread(as_json=as_json or supervised):
+        if supervised:
+            run_async(work_supervised, config, errands, write_line)
+        else:
+            run_async(work, config, errands, say_to(as_json=as_json))
     return 0
 
 
@@ -169,12 +170,3 @@ def _say_json(note: "Note") -> None:
 
     if not isinstance(note, LinkMeter):
         write_line(json.dumps({"event": type(note).__name__, **asdict(note)}))
-
-
-def write_line(line: str) -> None:
-    """Write a line; a node goes on when whoever read its output has gone."""
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        close_output()

@@ -1,7 +1,6 @@
 """``aerolink tunnel``: the two ends between an autopilot and its ground stations."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -9,8 +8,9 @@ import click
 
 from nodes.cli_mavlink import MavlinkOption
 from nodes.cli_metrics import MetricsOption, with_metrics
-from nodes.cli_node import say_to, write_line
+from nodes.cli_node import say_to
 from nodes.cli_options import common_options, log_level
+from nodes.cli_output import own_thread, text_output, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,8 @@ def tunnel(
     paired = paired_roles(config)
     rc_code = ask_code("rc", as_json=as_json) if own is Role.MOBILE and Role.RC not in paired else None
     errands = _errands(config, paired, pair=pair, as_json=as_json)
-    run_async(_run, config, rc_code, errands, say)
+    with own_thread(as_json=as_json):
+        run_async(_run, config, rc_code, errands, say)
     return 0
 
 
@@ -110,13 +111,12 @@ def _shower(config: "Config", *, as_json: bool) -> "Callable[[Role, LinkingCode,
     from nodes.pairing import PairingScreen
     from specs.registry import CODE_LIFETIME_S
 
-    screen = PairingScreen(sys.stdout, as_json=False)
-
     def show(peer: "Role", code: "LinkingCode", own: bytes) -> None:
         if as_json:
             shown = {"event": "code", "for": peer.name.lower(), "code": code.text(), "key_id": own.hex()}
             write_line(json.dumps(shown))
         else:
+            screen = PairingScreen(text_output(), as_json=False)
             screen.show_code(code, config.link.listen, config.link.carrier, CODE_LIFETIME_S)
 
     return show
