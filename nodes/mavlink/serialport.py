@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import termios
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -78,7 +79,7 @@ class SerialPort(MavlinkPort):
 
     def close(self) -> None:
         if self._first is not None:
-            os.close(self._first.fileno())
+            self._first.close()
             self._first = None
 
 
@@ -87,8 +88,11 @@ def _open_device(device: str, baud: int) -> int:
 
     A read waits for one byte at least (``inter_byte_timeout``): otherwise "nothing yet" would look like the end.
     """
-    with serial.Serial(device, baud, timeout=0, write_timeout=0, inter_byte_timeout=0, exclusive=True) as port:
-        return os.dup(port.fileno())
+    try:
+        with serial.Serial(device, baud, timeout=0, write_timeout=0, inter_byte_timeout=0, exclusive=True) as port:
+            return os.dup(port.fileno())
+    except termios.error as error:  # pulled out in between: pyserial lets that through
+        raise OSError(*error.args) from None
 
 
 def _reason(error: OSError | ValueError) -> str:

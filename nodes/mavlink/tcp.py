@@ -25,8 +25,12 @@ STEADY_S: Final = 5.0
 _BACKLOG: Final = 16
 _CAPACITY_WAIT_S: Final = 1.0
 _AGAIN_S: Final = 60.0
-_ALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-"""An end that lost its power does not say so: it is asked after ten silent seconds, and given up after 25."""
+ALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 3_000))
+"""An end that lost its power does not say so: it is asked after ten silent seconds, and given up after 25.
+
+What was sent and is not acknowledged ends a connection (milliseconds; RFC 5482): the system would repeat it for a
+quarter of an hour, and deliver commands of long ago when the network is back (MV-26).
+"""
 
 
 class TcpOut(MavlinkPort):
@@ -171,6 +175,6 @@ def _first(error: OSError) -> OSError:
 def _keep_alive(stream: trio.SocketStream) -> None:
     with suppress(OSError):  # it has ended already; whoever reads is told
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _ALIVE:
+        for name, value in ALIVE:
             if hasattr(socket, name):
                 stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

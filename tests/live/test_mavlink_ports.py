@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from nodes.mavlink import udp
+from nodes.mavlink import tcp, udp
 from nodes.mavlink.endpoint import MavlinkEndpoint, parse_mavlink_endpoint
 from nodes.mavlink.opening import open_ports
 from nodes.mavlink.port import MAX_PEERS, RECEIVE_BYTES, MavlinkPort
@@ -295,6 +295,20 @@ async def test_mv_20_22_who_does_not_read_holds_up_nobody() -> None:
         assert one.port.counters.dropped * size > MAX_QUEUE_BYTES
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system cannot end such a connection")
+async def test_mv_26_a_connection_that_acknowledges_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that reads nothing for as long is ended in the same way, which needs no network that goes away."""
+    assert dict(tcp.ALIVE)["TCP_USER_TIMEOUT"] == 3_000
+    monkeypatch.setattr(tcp, "ALIVE", (("TCP_USER_TIMEOUT", 300),))
+    async with running(f"tcpin:{HOST}:0") as one, await trio.open_tcp_stream(*one.at) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        await until(lambda: one.port.peers == 1)
+        while one.port.peers:
+            for frame in numbered(200, 250):
+                one.port.send(frame)
+            await trio.sleep(0.01)
+
+
 async def test_mv_3_tcp_connects_again() -> None:
     lines: list[str] = []
     listeners = await trio.open_tcp_listeners(0, host=HOST)
@@ -410,6 +424,14 @@ async def test_mv_2_a_baud_rate_that_a_device_does_not_take(monkeypatch: pytest.
 
     monkeypatch.setattr("serial.Serial", refuse)
     assert "does not take that baud rate" in await fails(f"serial:{tmp_path}:1234567")
+
+
+async def test_mv_2_a_device_that_goes_while_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr("serial.Serial", gone)
+    assert "it cannot be opened" in await fails(f"serial:{tmp_path}:57600")
 
 
 async def test_at_its_end_a_port_tells_what_has_passed() -> None:
