@@ -42,7 +42,6 @@ STEERING = MavlinkFrame(bytes((0xFE, 11, 7, 1, 1, 69)) + bytes(13))
 CONFIG = FailsafeConfig(1.0, 5.0)
 
 
-
 async def flown_by(who: bytes, **options: Any) -> DeckWorld:
     """A deck at which this peer has the flight right."""
     world = DeckWorld(config=CONFIG, **options)
