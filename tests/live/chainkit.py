@@ -55,7 +55,7 @@ AIR: Final = Endpoint("drone", 1)
 ANY: Final = Endpoint("127.0.0.1", 0)
 CONFIG: Final = config_of(CLASSICAL, replace(PATIENT, handshake_retry_s=(1.0,) * 6))
 QUOTA_BYTES: Final = 10**8
-PATIENCE_S: Final = 600.0
+PATIENCE_S: Final = 150.0
 """Virtual seconds: for ``trio.fail_after``."""
 ALL_MAY_FLY: Final = AuthorityPolicy(roles={right: frozenset((Role.RC, Role.MOBILE, Role.CLOUD)) for right in Right})
 
