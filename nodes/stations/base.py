@@ -24,6 +24,7 @@ from nodes.stations.notes import (
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import AerolinkError, LocalError
 from protocols.events import Alarm, AlarmKind, Sendable, SendCommand
+from protocols.guards.ratelimit import SourceLimiter
 from specs.airlink.authority import AuthorityState
 from specs.airlink.numbers import NOBODY
 from specs.registry import ChannelId, CloseCode, Role
@@ -31,6 +32,7 @@ from specs.registry import ChannelId, CloseCode, Role
 METER_S: Final = 0.2
 """Time between two meters."""
 
+_RIGHTS_PER_S, _RIGHTS_AT_ONCE = 1.0, 6.0
 SUSPECT_S: Final = 1.0
 """Alarms about a relay come no more often."""
 RELAY: Final = "relay"
@@ -50,6 +52,7 @@ class Station:
         self._node = node
         self._times: Counter[str] = Counter()
         self._rights: dict[bytes, tuple[bytes, bytes]] = {}
+        self._rights_told = SourceLimiter(_RIGHTS_PER_S, _RIGHTS_AT_ONCE)
         self._told = 0
 
     def tell(self, text: str) -> None:
@@ -127,11 +130,15 @@ class Station:
         self._node.raise_alarm(Alarm(AlarmKind.LOG_REFUSED, f"from the {who}: {why}"))
 
     def tell_rights(self, drone_id: bytes, message: object) -> None:
-        """Say who has the rights to a drone when that is what it tells, and has changed."""
+        """Say who has the rights to a drone when that is what it tells, and has changed.
+
+        Not for each change of one that changes them all the time: what stands in the end is told by the next state,
+        which comes once a second (AU-14).
+        """
         if not isinstance(message, AuthorityState):
             return
         holders = message.flight_holder, message.payload_holder
-        if self._rights.get(drone_id) != holders:
+        if self._rights.get(drone_id) != holders and self._rights_told.allow(drone_id, trio.current_time()):
             self._rights[drone_id] = holders
             flight, payload = ("" if holder == NOBODY else fingerprint_text(holder) for holder in holders)
             self.say(RightsTold(self.name, fingerprint_text(drone_id), flight, payload))

@@ -16,6 +16,7 @@ from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import UsageError
 from specs.airlink.authority import AuthorityState, Right
 from specs.airlink.command import Answer, Command, CommandCode, Result
+from specs.airlink.numbers import NOBODY
 from specs.airlink.stream import MavlinkFrame
 from specs.airlink.telemetry import Home
 from specs.groundlink import LinkQuality, ShownDrone
@@ -192,6 +193,24 @@ def said(found: Swarm, node: str) -> list[tuple[int, bytes, bytes]]:
         for note in found.notes
         if isinstance(note, RightsTold) and note.node == node
     ]
+
+
+@virtual
+async def test_a_drone_that_changes_its_rights_all_the_time_is_told_of_now_and_then() -> None:
+    async with stations(MemoryNetwork()) as found:
+        station = found.rc
+        one, other = bytes([1]) * 16, bytes([2]) * 16
+        for number in range(1_000):
+            holder = other if number % 2 else one
+            station.tell_rights(bytes(16), AuthorityState(0, 0, number, holder, NOBODY, NOBODY, NOBODY))
+            await trio.sleep(0.01)
+        strange = fingerprint_text(bytes(16))
+        assert 10 <= len([note for note in found.notes if isinstance(note, RightsTold) and note.drone == strange]) <= 18
+        await trio.sleep(5)
+        station.tell_rights(bytes(16), AuthorityState(0, 0, 1_000, one, NOBODY, NOBODY, NOBODY))
+        station.tell_rights(bytes(16), AuthorityState(0, 0, 1_001, other, NOBODY, NOBODY, NOBODY))
+        last = [note for note in found.notes if isinstance(note, RightsTold) and note.drone == strange][-1]
+        assert last.flight_id == fingerprint_text(other)
 
 
 def test_rights_as_a_person_reads_them() -> None:
