@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import trio
 
+from nodes.errors import told
 from nodes.vehicle import Keeper, Vehicle
 from nodes.wakeup import Wakeup
 from protocols.admission import (
@@ -49,6 +50,8 @@ GRACE_S: Final = 1.0
 _ALARMS_PER_S, _ALARMS_AT_ONCE = 0.2, 3.0
 _REQUESTS_PER_S, _REQUESTS_AT_ONCE = 5.0, 30.0
 """What one peer may ask about rights (AU-15): every change is told to all."""
+_READS_PER_S, _READS_AT_ONCE = 50.0, 200.0
+"""Read-only frames of one peer that does not fly (AU-25): the line to an autopilot may be a slow one."""
 AT_REST: Final = Sticks(0, 0, 0, 0)
 _PAYLOAD_BUTTONS: Final = Buttons.PHOTO | Buttons.RECORD
 _SAFE_COMMANDS: Final = frozenset({CommandCode.RETURN_HOME, CommandCode.LAND})
@@ -94,7 +97,7 @@ class FlightDeck:
         self.on_own: Callable[[Any, Seat], object] | None = None
         """Given each message of the user's own that was admitted, and whose it is; the answer, if it is a request.
 
-        It returns at once, as a vehicle does. None is DONE; an AerolinkError that it raises is FAILED.
+        It returns at once, as a vehicle does. None is DONE; whatever error it raises is FAILED, and is logged.
         """
         self.refused = 0
         """Messages that were not admitted."""
@@ -111,6 +114,7 @@ class FlightDeck:
         self._told_s = -TELL_S
         self._alarms = LogLimiter(_ALARMS_PER_S, _ALARMS_AT_ONCE)
         self._rates = SourceLimiter(_REQUESTS_PER_S, _REQUESTS_AT_ONCE)
+        self._reads = SourceLimiter(_READS_PER_S, _READS_AT_ONCE)
         self._sleeps_until = math.inf
         self._sooner = Wakeup()
         self._requests: Final[Mapping[type[object], Callable[[Seat, CloudMessage, float], Answer]]] = {
@@ -203,8 +207,9 @@ class FlightDeck:
             return Answer(Result.UNSUPPORTED)
         try:
             reply = self.on_own(message, seat)
-        except AerolinkError as error:
-            _log.warning("a message of the user's own could not be obeyed: %s", error)
+        except Exception as error:  # noqa: BLE001  # the border to foreign code: a drone goes on flying
+            _log.warning("a message of the user's own could not be obeyed: %s", told(error))
+            _log.debug("it was raised here", exc_info=error)
             return Answer(Result.FAILED)
         return Answer(Result.DONE) if reply is None else reply
 
@@ -247,7 +252,10 @@ class FlightDeck:
         self._vehicle.steer(sticks)
 
     def _pass_on(self, seat: Seat, frame: bytes, now: float) -> None:
-        """AU-21, AU-33, MV-46."""
+        """AU-21, AU-25, AU-33, MV-46."""
+        if not self.authority.holds(seat.key_id, Right.FLIGHT, now) and not self._reads.allow(seat.key_id, now):
+            self.refused += 1
+            return
         obeyed = self.failsafe.obeys_commands
         if obeyed and not self.failsafe.obeys_sticks:
             obeyed = mavlink_id_untrusted(frame) not in {None, *STICKS_MAVLINK}

@@ -108,7 +108,10 @@ def _is_fresh(hands: Hands) -> bool:
 
 
 async def fly(hands: Hands) -> None:
-    """Beat, and take the right to fly whenever nobody has it; how often it is asked for in vain grows less."""
+    """Beat, and take the right to fly whenever nobody has it; how often it is asked for in vain grows less.
+
+    One that was taken from us is left alone for as long: whoever took it means somebody else to have it, and asks.
+    """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hands.beat)
         first_s, longest_s = _TAKE_AGAIN_S
@@ -117,7 +120,10 @@ async def fly(hands: Hands) -> None:
             await hands.take_free(Right.FLIGHT)
             failed = hands.holder(Right.FLIGHT) == NOBODY
             wait_s = min(2 * wait_s, longest_s) if failed else first_s
+            had = hands.holds(Right.FLIGHT)
             await trio.sleep(wait_s)
+            if had and hands.holder(Right.FLIGHT) == NOBODY:
+                await trio.sleep(longest_s)
 
 
 def fly_with_ground(table: MavlinkTable) -> Fly | None:

@@ -62,6 +62,10 @@ class MavlinkPort(ABC):
         """Send a frame to everybody who is there; never waits."""
 
     @abstractmethod
+    def drop_waiting(self) -> None:
+        """Drop what waits to be sent: it is not meant any more (MV-35)."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close it; harmless when it is closed, or was never open."""
 

@@ -77,6 +77,10 @@ class SerialPort(MavlinkPort):
         else:
             self._wire.send(frame)
 
+    def drop_waiting(self) -> None:
+        if self._wire is not None:
+            self._wire.drop_waiting()
+
     def close(self) -> None:
         if self._first is not None:
             self._first.close()

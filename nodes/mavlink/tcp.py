@@ -92,6 +92,10 @@ class TcpOut(MavlinkPort):
         else:
             self._wire.send(frame)
 
+    def drop_waiting(self) -> None:
+        if self._wire is not None:
+            self._wire.drop_waiting()
+
     def close(self) -> None:
         """Nothing is open but in :meth:`run`."""
 
@@ -160,6 +164,10 @@ class TcpIn(MavlinkPort):
             self.counters.dropped += 1
         for wire in self._wires:
             wire.send(frame)
+
+    def drop_waiting(self) -> None:
+        for wire in self._wires:
+            wire.drop_waiting()
 
     def close(self) -> None:
         if self._listener is not None:

@@ -83,6 +83,9 @@ class UdpPort(MavlinkPort):
         else:
             self.counters.dropped += 1
 
+    def drop_waiting(self) -> None:
+        self._queue.clear()
+
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()

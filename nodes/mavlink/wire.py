@@ -19,6 +19,8 @@ class Wire:
         self._counters = counters
         self.send = self._queue.put
         """Queue a frame."""
+        self.drop_waiting = self._queue.clear
+        """Drop what is queued."""
 
     async def run(self, take_untrusted: Callable[[bytes], object], at_once: int) -> None:
         """Give what comes, send what is queued; returns when the stream has ended. It is closed in any case."""

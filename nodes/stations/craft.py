@@ -64,6 +64,11 @@ class Craft:
         if isinstance(self.vehicle, LiveVehicle):
             self.vehicle.take_mavlink(frame)
 
+    def drop_waiting(self) -> None:
+        """Drop frames that wait for the autopilot; the flight right has another holder."""
+        if isinstance(self.vehicle, LiveVehicle):
+            self.vehicle.drop_waiting()
+
     def hold(self) -> None:
         """Failsafe: hold here."""
         self.vehicle.hold()

@@ -39,7 +39,7 @@ from protocols.messages import MessageTable
 from protocols.ownmessages import OwnMessage
 from protocols.remotelink import REMOTE_CLOUD, REMOTE_MOBILE, CloudMessage
 from protocols.sealing import CloudKey
-from specs.airlink.authority import AuthorityState
+from specs.airlink.authority import AuthorityState, Right
 from specs.airlink.command import Answer, Result
 from specs.airlink.control import Heartbeat, NodeState
 from specs.airlink.numbers import Direction
@@ -114,7 +114,7 @@ class DroneStation(Station):
         self._showing = trio.CancelScope()
         self._shown = trio.Event()
         self._began_s = trio.current_time()
-        self.deck.on_change = self._tell_change
+        self.deck.on_change = self._on_change
         drone.on_revoked = self.deck.forget
 
     async def listen(self) -> Endpoint:
@@ -267,6 +267,11 @@ class DroneStation(Station):
             for link in tuple(self._seats):
                 send_or_drop(link, SendControl(ChannelId.CONTROL, data))
             await trio.sleep(HEARTBEAT_S)
+
+    def _on_change(self, change: AuthorityChanged) -> None:
+        if change.right is Right.FLIGHT:
+            self._craft.drop_waiting()
+        self._tell_change(change)
 
     def _tell_change(self, change: AuthorityChanged) -> None:
         before, after = (self._role_of(each) for each in (change.before, change.after))

@@ -35,7 +35,7 @@ class LiveVehicle:
         self._commands = commands
         self._view = AutopilotView()
         self._observed = Observed()
-        self._orders = Orders(self._view, port.send, tell)
+        self._orders = Orders(self._view, self._send_first, tell)
         self._tell = tell
         self._told: tuple[int, bool] | None = None
         self._recorded: list[FlightFrame] = []
@@ -61,6 +61,15 @@ class LiveVehicle:
 
     def take_mavlink(self, frame: bytes) -> None:
         """Hand one frame to the autopilot."""
+        self.port.send(frame)
+
+    def drop_waiting(self) -> None:
+        """Drop what has not reached the autopilot yet: whoever sent it flies no more (MV-35)."""
+        self.port.drop_waiting()
+
+    def _send_first(self, frame: bytes) -> None:
+        """Send a frame of our own; what others have sent may be more than the line carries in seconds."""
+        self.port.drop_waiting()
         self.port.send(frame)
 
     def telemetry(self) -> list[Message]:
@@ -100,7 +109,7 @@ class LiveVehicle:
 
     def _order(self, order: Order) -> None:
         if self._commands and not self._view.is_going_home:
-            self._orders.give(order)
+            self._orders.give(order, yields=True)
 
     async def _watch(self) -> None:
         """Tell when the autopilot is heard, and when it is no more (MV-40)."""

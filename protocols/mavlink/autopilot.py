@@ -16,6 +16,8 @@ from protocols.mavlink.head import FrameHead
 
 SILENT_S: Final = 10.0
 """After this another autopilot may take the place of one that is not heard (MV-40)."""
+LANDED_S: Final = 5.0
+"""That it has landed is said again and again: when only its heartbeats go on, nobody knows."""
 _ARMED: Final = 0x80
 _NO_AUTOPILOT: Final = 8
 _GROUND_STATION: Final = 6
@@ -134,7 +136,7 @@ class AutopilotView:
         """What it said last; None before the first."""
         self.heard_s = -math.inf
         """When its last heartbeat came."""
-        self._landed = False
+        self._landed_s = -math.inf
         self._readers: dict[int, Callable[[FrameHead, float], None]] = {0: self._on_heartbeat, 245: self._on_landed}
 
     @property
@@ -146,7 +148,9 @@ class AutopilotView:
     def is_on_ground(self) -> bool:
         """Whether it says that it stands on the ground; False when it says nothing of that."""
         said = self.heartbeat
-        return self._landed or (said is not None and said.make is Make.ARDUPILOT and said.standby)
+        if said is None:
+            return False
+        return self.heard_s <= self._landed_s + LANDED_S or (said.make is Make.ARDUPILOT and said.standby)
 
     @property
     def is_going_home(self) -> bool:
@@ -181,20 +185,20 @@ class AutopilotView:
         mode, kind, autopilot, base_mode, state = _HEARTBEAT.unpack(_filled(head.payload, _HEARTBEAT.size))
         if autopilot == _NO_AUTOPILOT or kind == _GROUND_STATION:
             return
+        armed = bool(base_mode & _ARMED)
         if self.heartbeat is not None and not self.is_from(head):
-            if now - self.heard_s <= SILENT_S:
+            if now - self.heard_s <= SILENT_S or (self.armed and not armed):
                 return
-            self._landed = False
+            self._landed_s = -math.inf
         self.heard_s = now
         make = Make(autopilot) if autopilot in set(Make) else Make.OTHER
         family = _FAMILIES.get(kind, Family.OTHER)
-        armed = bool(base_mode & _ARMED)
         self.heartbeat = Heartbeat(head.system, head.component, make, family, mode, armed, state == _STANDBY)
 
-    def _on_landed(self, head: FrameHead, now: float) -> None:  # noqa: ARG002  # a reader like the other
+    def _on_landed(self, head: FrameHead, now: float) -> None:
         if self.is_from(head):
             _, landed = _LANDED.unpack(_filled(head.payload, _LANDED.size))
-            self._landed = landed == _ON_GROUND
+            self._landed_s = now if landed == _ON_GROUND else -math.inf
 
 
 def _filled(payload: bytes, size: int) -> bytes:

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from protocols.mavlink.autopilot import DISARM, LOITER, SILENT_S, AutopilotView, MavCommand, Order
+from protocols.mavlink.autopilot import DISARM, LANDED_S, LOITER, SILENT_S, AutopilotView, MavCommand, Order
 from protocols.mavlink.head import head_untrusted
 from tests.helpers.mavlink import ARDUPILOT, FIXED_WING, OTHER, PX4, QUADROTOR, ROVER, by_hand, heartbeat, link
 
@@ -32,12 +32,28 @@ def test_mv_40_the_first_that_names_an_autopilot_is_it(version: int) -> None:
 
 
 def test_mv_40_another_takes_the_place_of_one_that_is_silent() -> None:
-    view, other = view_of(heartbeat(link(1), armed=True)), head_untrusted(heartbeat(link(2)))
+    view, other = view_of(heartbeat(link(1))), head_untrusted(heartbeat(link(2), armed=True))
     view.feed_untrusted(other, SILENT_S)
-    assert view.armed
+    assert not view.armed
     view.feed_untrusted(other, SILENT_S + 0.1)
     assert view.heartbeat
-    assert (view.heartbeat.system, view.armed) == (2, False)
+    assert (view.heartbeat.system, view.armed) == (2, True)
+
+
+def test_mv_40_one_that_is_not_armed_does_not_land_one_that_is() -> None:
+    view = view_of(heartbeat(link(1), armed=True))
+    view.feed_untrusted(head_untrusted(heartbeat(link(2))), 1_000.0)
+    assert view.armed
+    view.feed_untrusted(head_untrusted(heartbeat(link(2), armed=True)), 1_001.0)
+    assert view.heartbeat
+    assert view.heartbeat.system == 2
+
+
+def test_what_stood_on_the_ground_and_says_no_more_may_fly() -> None:
+    view = view_of(heartbeat(autopilot=PX4, armed=True), by_hand(245, b"\0\1"))
+    assert view.hold == DISARM
+    view.feed_untrusted(head_untrusted(heartbeat(autopilot=PX4, armed=True)), LANDED_S + 0.1)
+    assert view.hold.command is MavCommand.DO_SET_MODE
 
 
 def test_mv_41_armed_is_what_was_said_last() -> None:

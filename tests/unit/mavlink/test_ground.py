@@ -185,8 +185,10 @@ async def test_mv_34_nobody_elses_right_is_asked_for() -> None:
         hands.see(told(OWN))
         await trio.sleep(10)
         assert len(drone.asked) == 1
-        hands.see(told(NOBODY))  # it was taken from us, and is free
-        await trio.sleep(1.5)
+        hands.see(told(NOBODY))  # it was taken from us, and is free: for somebody else
+        await trio.sleep(29)
+        assert len(drone.asked) == 1
+        await trio.sleep(3)
         assert len(drone.asked) == 2
         nursery.cancel_scope.cancel()
 

@@ -33,6 +33,7 @@ class NotedPort(MavlinkPort):
     def __init__(self) -> None:
         super().__init__(MavlinkEndpoint(PortKind.TCP, Endpoint("x", 1)), frame_checks(), lambda _: None)
         self.sent: list[bytes] = []
+        self.dropped = -1
         self.take: Take = lambda _: None
 
     @property
@@ -51,6 +52,9 @@ class NotedPort(MavlinkPort):
 
     def send(self, frame: bytes) -> None:
         self.sent.append(frame)
+
+    def drop_waiting(self) -> None:
+        self.dropped = len(self.sent)
 
     def close(self) -> None: ...
 
@@ -228,3 +232,32 @@ async def test_mv_52_a_failsafe_that_is_off_says_nothing() -> None:
         assert await found.commands() == []
         found.vehicle.command(CommandCode.RETURN_HOME)
         assert await found.commands() == [20]
+
+
+@virtual
+async def test_mv_35_what_waits_does_not_wait_before_the_failsafe() -> None:
+    async with flown(heartbeat(armed=True)) as found:
+        found.vehicle.take_mavlink(heartbeat(link(255)))
+        found.vehicle.return_home()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(found.port.sent) == 2
+        assert found.port.dropped == 1  # before ours
+
+
+@virtual
+async def test_mv_35_who_flies_no_more_has_nothing_on_the_way() -> None:
+    async with flown() as found:
+        found.vehicle.take_mavlink(heartbeat(link(255)))
+        Craft(found.vehicle, CameraStand()).drop_waiting()
+        assert found.port.dropped == 1
+
+
+@virtual
+async def test_mv_51_what_the_failsafe_has_begun_ends_when_the_autopilot_returns_by_itself() -> None:
+    async with flown(heartbeat(armed=True)) as found:
+        found.vehicle.hold()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(found.port.sent) == 1
+        found.port.take(heartbeat(armed=True, mode=6))
+        await trio.sleep(10)
+        assert len(found.port.sent) == 1

@@ -90,6 +90,34 @@ def test_mv_50_a_refusal_is_told(result: int, why: str) -> None:
 
 
 @virtual
+async def test_mv_50_the_same_command_once_more_is_a_newer_one() -> None:
+    async with told() as autopilot:
+        for _ in range(ATTEMPTS + 1):
+            autopilot.orders.give(RETURN_HOME)
+            await trio.testing.wait_all_tasks_blocked()
+        assert autopilot.commands() == [(20, 0)] * (ATTEMPTS + 1)
+        await trio.sleep(20)
+        assert len(autopilot.told) == 2 * ATTEMPTS
+        assert sum("does not answer" in line for line in autopilot.lines) == 1
+
+
+@virtual
+async def test_mv_50_what_is_answered_to_others_is_no_answer() -> None:
+    """A ground station may have sent the same command just before, and have lost the link."""
+    async with told() as autopilot:
+        autopilot.orders.give(RETURN_HOME)
+        await trio.testing.wait_all_tasks_blocked()
+        for system, component in ((255, 190), (7, 190)):
+            answer = struct.pack("<HBBiBB", 20, 0, 0, 0, system, component)
+            autopilot.orders.take_untrusted(head_untrusted(by_hand(77, answer, system=7)))
+        await trio.sleep(1.5 * AGAIN_S)
+        answer = struct.pack("<HBBiBB", 20, 0, 0, 0, 7, 191)
+        autopilot.orders.take_untrusted(head_untrusted(by_hand(77, answer, system=7)))
+        await trio.sleep(20)
+        assert autopilot.commands() == [(20, 0), (20, 1)]
+
+
+@virtual
 async def test_mv_50_a_newer_command_ends_an_older_one() -> None:
     async with told() as autopilot:
         autopilot.orders.give(LOITER)

@@ -137,6 +137,22 @@ async def test_au_21_reading_frames_pass_and_others_need_the_right() -> None:
 
 
 @virtual
+async def test_au_25_who_does_not_fly_reads_with_measure() -> None:
+    world = await flown_by(RC)
+    for _ in range(1_000):
+        await mavlink(world, MOBILE, READING)
+    assert len(world.vehicle.done) == 200
+    assert world.deck.refused == 800
+    for _ in range(1_000):
+        await mavlink(world, RC, READING)
+    assert len(world.vehicle.done) == 1_200
+    await trio.sleep(1)
+    for _ in range(100):
+        await mavlink(world, MOBILE, READING)
+    assert len(world.vehicle.done) == 1_250
+
+
+@virtual
 async def test_au_22_buttons_of_the_payload_need_the_payload() -> None:
     world = await flown_by(RC)
     everything = Sticks(1, 2, 3, 4, Buttons.PHOTO | Buttons.RECORD | Buttons.PAUSE)

@@ -174,6 +174,12 @@ async def test_the_handler_answers_refuses_or_is_missing() -> None:
 
     world.deck.on_own = fail
     assert result(world.deck.take_own(seat, ChannelId.COMMAND, Horn(1))) is Result.FAILED
+
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    world.deck.on_own = stumble  # a mistake of the user's lands no drone
+    assert result(world.deck.take_own(seat, ChannelId.COMMAND, Horn(1))) is Result.FAILED
     world.deck.on_own = None
     assert result(world.deck.take_own(seat, ChannelId.COMMAND, Horn(1))) is Result.UNSUPPORTED
 
