@@ -5,8 +5,10 @@ imported when it runs. Errors, their lines and exit codes: ``nodes.cli_errors``.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
@@ -78,10 +80,18 @@ def aerolink() -> None:
     """Everything happens in the sub-commands."""
 
 
+def _have_streams() -> None:
+    """Give a program that was started with closed streams empty ones: what Python calls None nobody looks out for."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # open for as long as the process
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; whatever goes wrong is one line on stderr."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        _have_streams()
         home()  # another distribution's `specs` must not run in the place of ours (ADR 1)
         result: object = aerolink.main(args=given, prog_name="aerolink", standalone_mode=False)
     except SystemExit as stop:

@@ -104,9 +104,9 @@ def revoke(state_dir: Path, device: str, as_json: bool) -> None:
 @common_options
 def notify(state_dir: Path, drone: str, peer: str, as_json: bool) -> None:
     """Tell a drone, when it is next reachable, that a device paired with it is revoked, by their fingerprints."""
-    from protocols.crypto.fingerprint import fingerprint_text, parse_fingerprint
+    from protocols.crypto.fingerprint import fingerprint_text, parse_key_id
 
-    drone_id, peer_id = parse_fingerprint(drone), parse_fingerprint(peer)
+    drone_id, peer_id = parse_key_id(drone), parse_key_id(peer)
     with _opened(state_dir) as folder:
         folder.records.add_notice(drone_id, peer_id, time.time())
         (notice,) = [n for n in folder.records.notices() if (n.drone, n.peer) == (drone_id, peer_id)]

@@ -79,6 +79,8 @@ def exit_code(error: BaseException) -> int:
         return error.code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return 130
+    if isinstance(error, BrokenPipeError):  # of sockets it is trio.BrokenResourceError
+        return OUTPUT_CLOSED
     if isinstance(error, click.ClickException):
         return _USAGE
     return next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
@@ -91,6 +93,9 @@ def report(error: BaseException, *, as_json: bool) -> int:
         return _USAGE
     cause = root_cause(error)
     code, message = exit_code(cause), _message(cause)
+    if code == OUTPUT_CLOSED:
+        close_output()
+        return code
     if code == BUG:
         _log.debug("internal error", exc_info=cause)
     try:

@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from nodes.config.reader import one_line
+from nodes.screen import Screen
 from nodes.stores.rules import LOST_COUNTER
 from nodes.stores.statedir import StateDir
 from protocols.crypto.dh import DH_FUNCTIONS, StaticKey
 from protocols.crypto.fingerprint import fingerprint_text, key_id_of, match_fingerprint
 from protocols.crypto.keyfile import public_key_pem
 from protocols.crypto.suites import suite_by_name
-from protocols.errors import AerolinkError, ConfigError
+from protocols.errors import AerolinkError, ConfigError, UnsupportedError
 from protocols.link.peers import PeerRecord, PeerState
 
 
@@ -46,11 +46,11 @@ class Output:
         """Write a table; what stands in it is text, never markup."""
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            table.add_column(column, no_wrap=column == "fingerprint", overflow="fold")
+            table.add_column(column, no_wrap=column in {"fingerprint", "key id"}, overflow="fold")
         for row in rows:
             table.add_row(*(Text(one_line(cell)) for cell in row))
         # Whoever pipes the table wants its lines whole.
-        Console(file=self.out, width=None if self.out.isatty() else 250).print(table)
+        Screen(file=self.out, width=None if self.out.isatty() else 250).print(table)
 
     def run(self, action: Callable[[], None]) -> int:
         """Return the exit code of an action."""
@@ -69,7 +69,12 @@ class Output:
 def dh_of(name: str) -> str:
     """Return the DH function that a user names, by its own name or by that of a suite; UnsupportedError."""
     own = {dh.lower(): dh for dh in DH_FUNCTIONS}
-    return own.get(name.lower()) or suite_by_name(name).dh
+    try:
+        return own.get(name.lower()) or suite_by_name(name).dh
+    except UnsupportedError:
+        kinds = ", ".join(DH_FUNCTIONS)
+        line = f"there are no keys of kind {name!r}; there are {kinds}, and the name of a suite will do"
+        raise UnsupportedError(line) from None
 
 
 def generate(state_dir: Path, name: str, output: Output, *, force: bool = False) -> int:
@@ -93,7 +98,9 @@ def show(state_dir: Path, name: str | None, output: Output) -> int:
         if output.as_json:
             output.tell("", {"keys": [_described(key) for key in keys]})
         else:
-            output.table(["key", "fingerprint"], [[key.dh, _fingerprint(key)] for key in keys])
+            output.table(
+                ["key", "fingerprint", "key id"], [[key.dh, _fingerprint(key), _key_id(key).hex()] for key in keys]
+            )
 
     return output.run(action)
 
@@ -170,11 +177,15 @@ def _own_keys(state_dir: Path, name: str | None) -> list[StaticKey]:
 
 
 def _fingerprint(key: StaticKey) -> str:
-    return fingerprint_text(key_id_of(key.dh, key.public))
+    return fingerprint_text(_key_id(key))
+
+
+def _key_id(key: StaticKey) -> bytes:
+    return key_id_of(key.dh, key.public)
 
 
 def _described(key: StaticKey) -> dict[str, object]:
-    return {"dh": key.dh, "fingerprint": _fingerprint(key)}
+    return {"dh": key.dh, "fingerprint": _fingerprint(key), "key_id": _key_id(key).hex()}
 
 
 def _described_peer(peer: PeerRecord) -> dict[str, object]:
@@ -184,6 +195,7 @@ def _described_peer(peer: PeerRecord) -> dict[str, object]:
         "state": peer.state.value,
         "dh": peer.dh,
         "fingerprint": fingerprint_text(peer.key_id),
+        "key_id": peer.key_id.hex(),
         "counter_lost": peer.initiation_counter == LOST_COUNTER,
     }
 

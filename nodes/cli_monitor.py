@@ -40,11 +40,11 @@ def monitor(configs: tuple[Path, ...], folders: tuple[Path, ...], seconds: float
 
 async def _monitor(targets: "list[Target]", seconds: float | None, as_json: bool) -> None:
     import trio
-    from rich.console import Console
 
     from nodes.looking.monitor import JsonLines, LivePicture, PlainLines, monitor_all
+    from nodes.screen import Screen
 
-    console = Console(file=sys.stdout, highlight=False)
+    console = Screen(file=sys.stdout, highlight=False)
     with trio.move_on_after(float("inf") if seconds is None else seconds):
         if as_json:
             await monitor_all(targets, JsonLines().take)

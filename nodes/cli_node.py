@@ -99,7 +99,7 @@ def _errands(own: "Role", peers: tuple[str, ...], drone: str | None, *, enrol: b
     from nodes.cli_pair import ask_code
     from nodes.working import ASKS, SHOWS, Errands
     from protocols.errors import UsageError
-    from specs.registry import KEY_ID_BYTES, Role
+    from specs.registry import Role
 
     wanted = tuple(Role[peer.upper()] for peer in peers)
     shows = tuple(peer for peer in wanted if peer in SHOWS.get(own, {}))
@@ -109,18 +109,24 @@ def _errands(own: "Role", peers: tuple[str, ...], drone: str | None, *, enrol: b
         raise UsageError(f"a {own.name.lower()} does not pair with a {strange[0]}")
     if len(asks) > 1:
         raise UsageError("one code at a time: pair with one device, and start again for the next")
-    try:
-        drone_id = None if drone is None else bytes.fromhex(drone)
-    except ValueError:
-        drone_id = b""
-    if drone_id is not None and len(drone_id) != KEY_ID_BYTES:
-        raise UsageError("a key id has 32 hexadecimal digits: it stands beside the linking code")
+    drone_id = None if drone is None else _key_id(drone)
     if own is Role.CLOUD and asks and drone_id is None:
         raise UsageError("name the drone to pair with: --drone KEYID; its key id stands beside its linking code")
     token = _ask_token(as_json=as_json) if enrol else None
     code = ask_code(asks[0].name.lower(), as_json=as_json) if asks else None
     show = _show_json if as_json else _show_code
     return Errands(shows, asks[0] if asks else None, code, drone_id, token, show)
+
+
+def _key_id(typed: str) -> bytes:
+    from protocols.crypto.fingerprint import parse_key_id
+    from protocols.errors import KeyFormatError, UsageError
+
+    try:
+        return parse_key_id(typed)
+    except KeyFormatError:
+        line = "a key id has 32 hexadecimal digits: it stands beside the linking code; a fingerprint will do as well"
+        raise UsageError(line) from None
 
 
 def _ask_token(*, as_json: bool) -> str:

@@ -40,12 +40,11 @@ def status(configs: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool) 
 
 
 def _show(nodes: "list[NodeStatus]") -> None:
-    from rich.console import Console
-
     from nodes.looking.picture import draw
     from nodes.looking.sheet import sheet_of
+    from nodes.screen import Screen
 
-    console = Console(file=sys.stdout, highlight=False)
+    console = Screen(file=sys.stdout, highlight=False)
     if len(nodes) > 1:
         console.print(draw(nodes, legend=False))
     for node in nodes:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final, TextIO
 
 import trio
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from nodes.config.endpoint import Endpoint
 from nodes.drone import Drone
 from nodes.ports import PeerDirectory
 from nodes.remote import RemoteController
+from nodes.screen import Screen
 from nodes.stores.rules import MAX_NAME_CHARS
 from nodes.stores.statedir import StateDir
 from nodes.trust import Stores
@@ -46,7 +46,7 @@ class PairingScreen:
     def __init__(self, out: TextIO, *, as_json: bool) -> None:
         self._out = out
         self._as_json = as_json
-        self._console = Console(file=out, highlight=False)
+        self._console = Screen(file=out, highlight=False)
 
     def show_code(self, code: LinkingCode, endpoint: Endpoint, carrier: str, lifetime_s: float) -> None:
         """Show a linking code: here, and nowhere else."""

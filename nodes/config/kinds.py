@@ -13,7 +13,8 @@ from typing import Final, Protocol, cast
 
 from nodes.config.endpoint import Endpoint, parse_endpoint
 from nodes.mavlink.endpoint import parse_mavlink_endpoint
-from protocols.errors import ConfigError
+from protocols.crypto.fingerprint import parse_key_id
+from protocols.errors import ConfigError, KeyFormatError
 from specs.registry import KEY_ID_BYTES
 
 _WORD: Final = re.compile(r"[a-z](?:[a-z0-9]|-(?=[a-z0-9]))*")
@@ -127,16 +128,13 @@ class Word:
 class KeyId:
     """A device, by its key."""
 
-    text: str = f"a key id of {2 * KEY_ID_BYTES} hexadecimal digits"
+    text: str = f"a key id of {2 * KEY_ID_BYTES} hexadecimal digits, or a fingerprint"
 
     def take(self, value: object) -> object:
         try:
-            key_id = bytes.fromhex(value) if isinstance(value, str) else b""
-        except ValueError:
-            key_id = b""
-        if len(key_id) != KEY_ID_BYTES:
-            raise BadValueError(f"must be {self.text}, not {shown(value)}")
-        return key_id
+            return parse_key_id(value if isinstance(value, str) else "")
+        except KeyFormatError:
+            raise BadValueError(f"must be {self.text}, not {shown(value)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +262,7 @@ class MavlinkPorts(_Texts):
 class DronePlaces(_Texts):
     """Drones, and where they are."""
 
-    text = f'a list of drones, each "KEYID@HOST:PORT" with a key id of {2 * KEY_ID_BYTES} hexadecimal digits'
+    text = f'a list of drones, each "KEYID@HOST:PORT" with {KeyId().text}'
 
     def take(self, value: object) -> object:
         """Each drone is there once: two links to it would end each other for ever."""

@@ -16,6 +16,7 @@ from nodes.demo.options import DemoOptions
 from nodes.demo.panel import Panel
 from nodes.demo.report import Report
 from nodes.demo.summary import summary
+from nodes.screen import Screen
 from nodes.stations.notes import (
     AIRLINK_NAME,
     Alarmed,
@@ -101,10 +102,10 @@ def _is_tick(note: Note) -> bool:
 
 def open_view(options: DemoOptions, *, as_json: bool, logging_much: bool) -> View:
     """Return the view that fits: with ``as_json`` stdout belongs to the program that reads it."""
-    console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
+    console = Screen(file=sys.stderr if as_json else sys.stdout, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal and not logging_much:
         return LiveView(console, options)
     if as_json:
         return View()
     width = None if console.is_terminal else _PLAIN_WIDTH
-    return PlainView(Console(file=sys.stdout, highlight=False, width=width, color_system=None))
+    return PlainView(Screen(file=sys.stdout, highlight=False, width=width, color_system=None))

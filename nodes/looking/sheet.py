@@ -8,7 +8,7 @@ from rich.text import Text
 from nodes.config.reader import one_line
 from nodes.looking.picture import CLOSED, OPEN
 from nodes.looking.status import NOBODY, LinkStatus, NodeStatus
-from nodes.stations.sentences import CARRIERS
+from nodes.stations.sentences import CARRIERS, who
 
 _RIGHTS: Final = {"flight": "may fly", "payload": "payload"}
 _EVENTS: Final = 5
@@ -32,7 +32,8 @@ def sheet_of(status: NodeStatus) -> Iterator[Text]:
     for each in status.held:
         drone = f" (drone {each.drone[:_SHORT]})" if each.drone else ""
         style = "yellow" if each.holder == NOBODY else "bold cyan"
-        yield _row(_RIGHTS.get(each.right, each.right), Text.assemble((one_line(each.holder), style), one_line(drone)))
+        holder = who(each.holder, each.holder_id)
+        yield _row(_RIGHTS.get(each.right, each.right), Text.assemble((one_line(holder), style), one_line(drone)))
     if status.vehicle:
         yield _row("vehicle", Text(one_line(status.vehicle)))
     for drone, doing in status.drones.items():

@@ -20,6 +20,7 @@ from nodes.stations.logs import LogDesk, ask_over
 from nodes.stations.notes import HandedOver, Holds, Say
 from nodes.stations.own import OwnMessages, encode_answer
 from nodes.stations.recorder import RecordedFlight, Recorder
+from nodes.stations.sentences import who
 from protocols.airlink import AIRLINK
 from protocols.authority import Authority, AuthorityChanged, AuthorityPolicy, Reason, owner_among
 from protocols.crypto.fingerprint import fingerprint_text
@@ -282,11 +283,12 @@ class DroneStation(Station):
             at_s = round(change.at_s - self._began_s, 3)
             self.say(HandedOver(right, before, after, at_s, self.name, before_id, after_id))
         else:
-            self.tell(f"the {right} right goes from {before} to {after}: {change.reason.value}")
+            way = f"from {who(before, before_id)} to {who(after, after_id)}"
+            self.tell(f"the {right} right goes {way}: {change.reason.value}")
 
     def _role_of(self, key_id: bytes | None) -> str:
         roles = [seat.role.name.lower() for seat in self._seats.values() if seat.key_id == key_id]
-        return roles[0] if roles else "nobody" if key_id is None else key_id.hex()[:8]
+        return roles[0] if roles else "nobody" if key_id is None else fingerprint_text(key_id)[:9]
 
     # --- keeper (AU-24) ---------------------------------------------------------------------------
 

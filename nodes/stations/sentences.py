@@ -49,7 +49,13 @@ def _delivered(note: Delivered) -> str:
 
 
 def _handed_over(note: HandedOver) -> str:
-    return f"{note.node}: the {note.right} right is handed over from {note.before} to {note.after}"
+    before, after = who(note.before, note.before_id), who(note.after, note.after_id)
+    return f"{note.node}: the {note.right} right is handed over from {before} to {after}"
+
+
+def who(role: str, fingerprint: str) -> str:
+    """Name the holder of a right: of two devices of one role, the role alone does not tell which."""
+    return role if not fingerprint or role == _short(fingerprint) else f"{role} {_short(fingerprint)}"
 
 
 def _rights_told(note: RightsTold) -> str:

@@ -17,6 +17,7 @@ _LABEL: Final = b"Aerolink key id v1"
 _GROUP: Final = 4
 _LETTERS: Final = 26
 _ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+_HEX: Final = frozenset("0123456789abcdef")
 MIN_PREFIX_LETTERS: Final = 4
 """A shorter prefix is refused: it would more likely be a slip than a choice."""
 
@@ -47,9 +48,19 @@ def parse_fingerprint(text: str) -> bytes:
     return key_id
 
 
+def parse_key_id(text: str) -> bytes:
+    """Return the key id that is written as a fingerprint, or as 32 hexadecimal digits; KeyFormatError."""
+    key_id = _hex_key_id(text)
+    return parse_fingerprint(text) if key_id is None else key_id
+
+
 def match_fingerprint(text: str, key_ids: Iterable[bytes]) -> bytes:
-    """Return the one key id whose fingerprint begins with ``text``; UsageError for none or several."""
-    letters = _letters_of(text)
+    """Return the one key id whose fingerprint begins with ``text``; UsageError for none or several.
+
+    A key id as alarms write it, all 32 hexadecimal digits, will do as well.
+    """
+    whole = _hex_key_id(text)
+    letters = _letters_of(text if whole is None else fingerprint_text(whole))
     if len(letters) < MIN_PREFIX_LETTERS:
         raise UsageError(f"give at least the first {MIN_PREFIX_LETTERS} letters of the fingerprint")
     found = {key_id for key_id in key_ids if _letters_of(fingerprint_text(key_id)).startswith(letters)}
@@ -58,6 +69,14 @@ def match_fingerprint(text: str, key_ids: Iterable[bytes]) -> bytes:
     if len(found) > 1:
         raise UsageError(f"{len(found)} devices have fingerprints that begin so: give more letters")
     return found.pop()
+
+
+def _hex_key_id(text: str) -> bytes | None:
+    """Return the bytes of 32 hexadecimal digits; a fingerprint has fewer letters, so nothing is both."""
+    digits = text.strip().lower()
+    if len(digits) != 2 * KEY_ID_BYTES or not _HEX.issuperset(digits):
+        return None
+    return bytes.fromhex(digits)
 
 
 def _letters_of(text: str) -> str:

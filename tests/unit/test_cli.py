@@ -197,7 +197,7 @@ def test_keys_from_making_to_listing(capsys: pytest.CaptureFixture[str], tmp_pat
     made = Ran(capsys, "keys", "generate", *folder, "--dh", "25519_ChaChaPoly_BLAKE2s", "--json")
     assert (made.code, made.last["dh"]) == (0, "25519")
     shown = Ran(capsys, "keys", "show", *folder, "--json")
-    assert shown.last["keys"] == [{"dh": "25519", "fingerprint": made.last["fingerprint"]}]
+    assert shown.last["keys"] == [{name: made.last[name] for name in ("dh", "fingerprint", "key_id")}]
     assert "PUBLIC KEY" in Ran(capsys, "keys", "export", *folder, "--dh", "25519").out
     assert Ran(capsys, "keys", "list", *folder).out == "no paired devices\n"
     again = Ran(capsys, "keys", "generate", *folder, "--dh", "25519")

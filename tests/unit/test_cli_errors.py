@@ -2,8 +2,12 @@
 
 import io
 import json
+import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -14,8 +18,10 @@ from nodes.cli_async import run_async
 from nodes.cli_errors import SignalledError, exit_code, report
 from nodes.errors import BugError, ChildLostError, LinkClosedError, error_named, root_cause, told
 from nodes.logs import set_up, take_down
+from nodes.screen import Screen
 from protocols import errors
 
+_AEROLINK = "import sys; from nodes.cli import main; sys.exit(main())"
 SECRET = "3M4J-NK92-A7V4-72FC-9RDF-7PFY-BXS5"
 
 
@@ -157,6 +163,44 @@ def test_output_that_nobody_reads_ends_in_silence(
     assert main(["vectors", "x.json"]) == cli_errors.OUTPUT_CLOSED
     assert closed == [True]
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_output_that_closes_while_tasks_run(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    async def write() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run_async(write)
+    assert report(caught.value, as_json=as_json) == cli_errors.OUTPUT_CLOSED
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_drawn_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich would end the program with 1: "the answer is no"."""
+
+    def gone(_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(Screen, "_write_buffer", gone)
+    with pytest.raises(BrokenPipeError):
+        Screen().print("a table")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [(("pair", "--config"), "no linking code came on stdin"), (("node", "mobile", "--enrol", "--config"), "no token")],
+)
+def test_closed_streams_are_empty_ones(command: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    """A service may be started so."""
+    config = tmp_path / "node.toml"
+    config.write_text('[node]\nrole = "mobile"\n')
+    line = shlex.join([sys.executable, "-c", _AEROLINK, *command, str(config)])
+    done = subprocess.run(["/bin/sh", "-c", f"{line} <&-"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"aerolink: {words}")
+    mute = subprocess.run(["/bin/sh", "-c", f"{line} <&- >&- 2>&-"], timeout=60, check=False)
+    assert mute.returncode == 2
 
 
 def test_ctrl_c_outside_of_trio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

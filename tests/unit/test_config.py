@@ -11,6 +11,7 @@ from nodes import cli_config
 from nodes.config import Config, Endpoint, check, load, parse, parse_endpoint
 from nodes.config.page import page
 from nodes.config.tables import TABLES
+from protocols.crypto.fingerprint import fingerprint_text
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES
 from protocols.errors import ConfigError
 from specs.registry import Role
@@ -60,6 +61,14 @@ def test_everything_has_a_default_and_stays_on_this_machine() -> None:
         assert endpoint == Endpoint("127.0.0.1", 14_600)
     assert config.limits.rekey_after_s == 120
     assert (config.flight.replay, config.flight.model, config.video.enabled) == (None, False, False)
+
+
+def test_a_device_is_named_by_its_key_id_or_its_fingerprint() -> None:
+    of_a_drone, own = bytes.fromhex(KEY_ID), bytes(range(16))
+    link = f'[link]\ndrones = ["{KEY_ID}@127.0.0.1:1", "{fingerprint_text(own)}@127.0.0.1:2"]'
+    assert [key_id for key_id, _ in parse((RC + link).encode(), Path("a.toml")).link.drones] == [of_a_drone, own]
+    owner = f'[authority]\nowner = "{fingerprint_text(own).upper()}"'
+    assert parse((DRONE + owner).encode(), Path("a.toml")).authority.owner == own
 
 
 def test_every_key_arrives(tmp_path: Path) -> None:

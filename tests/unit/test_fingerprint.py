@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.crypto.fingerprint import fingerprint_text, key_id_of, match_fingerprint, parse_fingerprint
+from protocols.crypto.fingerprint import fingerprint_text, key_id_of, match_fingerprint, parse_fingerprint, parse_key_id
 from protocols.errors import KeyFormatError, UsageError
 
 
@@ -28,6 +28,8 @@ def test_there_and_back_however_it_is_typed(key_id: bytes) -> None:
     for typed in (text, text.upper(), text.replace("-", ""), text.replace("-", " "), f"\t{text}\n"):
         assert parse_fingerprint(typed) == key_id
     assert match_fingerprint(text[:8], [key_id]) == key_id
+    for typed in (text, key_id.hex(), key_id.hex().upper()):  # as alarms and linking codes write it
+        assert parse_key_id(typed) == match_fingerprint(typed, [key_id]) == key_id
 
 
 @settings(deadline=None)  # a busy machine is no failure
@@ -46,6 +48,14 @@ def test_any_text_is_a_fingerprint_or_an_error(text: str) -> None:
 def test_typing_mistakes(typed: str) -> None:
     with pytest.raises(KeyFormatError):
         parse_fingerprint(typed)
+    with pytest.raises(KeyFormatError):
+        parse_key_id(typed)
+
+
+@pytest.mark.parametrize("typed", ["0" * 31, "0" * 33, "0" * 31 + "g", "0" * 30 + "\N{FULLWIDTH DIGIT ONE}1"])
+def test_no_key_id(typed: str) -> None:
+    with pytest.raises(KeyFormatError):
+        parse_key_id(typed)
 
 
 def test_wrong_length_has_no_text() -> None:

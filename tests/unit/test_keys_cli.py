@@ -51,7 +51,7 @@ def test_names_of_functions_and_suites() -> None:
     assert dh_of("p256") == "P256"
     assert dh_of("448") == "448"
     assert dh_of("25519+MLKEM768_ChaChaPoly_BLAKE2s") == "25519"
-    with pytest.raises(UnsupportedError):
+    with pytest.raises(UnsupportedError, match=r"'rot13'; there are .*P256"):
         dh_of("rot13")
 
 
@@ -61,7 +61,8 @@ def test_a_key_is_made_shown_and_exported_and_stays_private(folder: Path, as_jso
     assert made.code == 0
     with StateDir.open(folder) as state:  # a running node: show and export work beside it
         key = state.key_files.load("P256")
-        fingerprint = fingerprint_text(key_id_of("P256", key.public))
+        key_id = key_id_of("P256", key.public)
+        fingerprint = fingerprint_text(key_id)
         shown = run(show, folder, None, as_json=as_json)
         exported = run(export, folder, "P256", as_json=as_json)
     assert shown.code == exported.code == 0
@@ -71,12 +72,13 @@ def test_a_key_is_made_shown_and_exported_and_stays_private(folder: Path, as_jso
             "file": str(folder / "identity-P256.pem"),
             "dh": "P256",
             "fingerprint": fingerprint,
+            "key_id": key_id.hex(),
         }
-        assert shown.json == {"keys": [{"dh": "P256", "fingerprint": fingerprint}]}
+        assert shown.json == {"keys": [{"dh": "P256", "fingerprint": fingerprint, "key_id": key_id.hex()}]}
         pem = exported.json["public_key_pem"]
     else:
         assert fingerprint in made.out
-        assert fingerprint in shown.out
+        assert f"{fingerprint}  {key_id.hex()}\n" in shown.out
     assert parse_public_key_pem(pem.encode()) == ("P256", key.public)
     private = (folder / "identity-P256.pem").read_text().split("\n")[1:3]
     for said in (made, shown, exported):
@@ -133,7 +135,7 @@ def test_devices_are_listed_as_text_and_without_secrets(folder: Path) -> None:
         assert fingerprint_text(record.key_id) in said.out
         assert record.pair_secret.hex() not in said.out
     assert [peer["state"] for peer in peers] == ["pending", "paired"]
-    assert set(peers[0]) == {"name", "role", "state", "dh", "fingerprint", "counter_lost"}
+    assert set(peers[0]) == {"name", "role", "state", "dh", "fingerprint", "key_id", "counter_lost"}
 
 
 def test_a_long_name_breaks_no_line(folder: Path) -> None:

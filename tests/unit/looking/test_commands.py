@@ -100,7 +100,7 @@ def test_the_sheet_of_a_node() -> None:
         "  [ ] drone-rc with drone xxxx",
         "      open: no answer",
         "      down for 1 h 2 min, 0 rekeys, 0 sent, 0 received, 0 lost",
-        "  may fly  rc (drone dddd-eeee)",
+        "  may fly  rc rrrr-ssss (drone dddd-eeee)",
         "  payload  nobody (drone dddd-eeee)",
         "  sees     drone dddd-eeee: flying, 12.0 m high",
         "  alarm    LOAD_MODE, 1 in all: LOAD_MODE: many?[2J",

@@ -8,9 +8,9 @@ import trio
 
 from nodes.config.endpoint import Endpoint
 from nodes.stations.hands import Hands
-from nodes.stations.notes import RightsTold
+from nodes.stations.notes import HandedOver, RightsTold
 from nodes.stations.rc import RcSetup, RcStation
-from nodes.stations.sentences import sentence
+from nodes.stations.sentences import sentence, who
 from nodes.testing import MemoryNetwork
 from protocols.crypto.fingerprint import fingerprint_text
 from protocols.errors import UsageError
@@ -216,6 +216,9 @@ async def test_a_drone_that_changes_its_rights_all_the_time_is_told_of_now_and_t
 def test_rights_as_a_person_reads_them() -> None:
     drone, one, other = (fingerprint_text(bytes([number]) * 16) for number in (1, 2, 3))
     begin = f"rc: the drone {drone[:9]} says that"
+    handed = sentence(HandedOver("flight", "rc", "rc", 1.0, "drone", one, other))
+    assert handed == f"drone: the flight right is handed over from rc {one[:9]} to rc {other[:9]}"
+    assert [who("nobody", ""), who(one[:9], one), who("rc", one)] == ["nobody", one[:9], f"rc {one[:9]}"]
     assert sentence(RightsTold("rc", drone, one, one)) == f"{begin} {one[:9]} may fly"
     assert sentence(RightsTold("rc", drone, "", "")) == f"{begin} nobody may fly"
     assert (
