@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nodes.cli_options import FiniteRange, common_options, log_level
+from nodes.cli_output import own_thread
 
 if TYPE_CHECKING:
     from nodes.topology.runner import Restart
@@ -77,7 +78,8 @@ def run(
     live = live_apart if processes else live_inside
     options = RunOptions(seconds, restarts, live, _tell)
     view = open_view(as_json=as_json, logging_much=level in {"debug", "info"})
-    report = run_async(run_topology, find(topology), folder, options, view)
+    with own_thread(as_json=as_json):
+        report = run_async(run_topology, find(topology), folder, options, view)
     view.conclude(report)
     if as_json:
         sys.stdout.write(json.dumps(report.as_dict()) + "\n")

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from nodes.cli_output import write_line
 from nodes.config.reader import one_line
 from nodes.looking.picture import Edge, draw
 from nodes.stations.notes import Note
@@ -48,8 +49,7 @@ class PlainView(View):
     def take(self, note: Note) -> None:
         text = sentence(note) if self._quarters.passes(note) else ""
         if text:
-            sys.stdout.write(f"{one_line(text)}\n")
-            sys.stdout.flush()
+            write_line(one_line(text))  # no node ends because nobody reads
 
     def conclude(self, report: TopologyReport) -> None:
         sys.stdout.write("\n".join(summary(report)) + "\n")

@@ -1,5 +1,6 @@
 """The runner: nodes that die live again, and what a run comes to. Its nodes are fakes, its clock is the test's."""
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Final
 import pytest
 import trio
 
-from nodes.stations.notes import Alarmed, FlightKept, HandedOver, Live, Note
+from nodes.stations.notes import Alarmed, FlightKept, HandedOver, Line, Live, Note
 from nodes.topology import Topology, TopologyLink, find, lives, record
 from nodes.topology.alarms import AFTER_RESTART, CONSEQUENCE_S
 from nodes.topology.lives import End, Life
@@ -337,3 +338,14 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     view = PlainView()
     view.take(Alarmed("drone", "STORE_FAILED", "full\x1b[2J"))
     assert capsys.readouterr().out == "ALARM at the drone: full?[2J\n"
+
+
+def test_a_run_goes_on_when_nobody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process a node that writes would end of it, and be started again, and end."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str, /) -> int:  # noqa: ARG002
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    PlainView().take(Line("rc", "listens"))
