@@ -198,7 +198,10 @@ class BridgeEach(AsyncIterator[T]):
         self._host.stop(self._walk, closed_error())
 
     def __del__(self) -> None:
-        self.close()
+        """Give up a loop that was left. A Ctrl-C in here is lost, so what has ended, or never began, passes quickly."""
+        walk: Walk[T] | None = getattr(self, "_walk", None)
+        if walk is not None and not walk.outcome.is_set:
+            self.close()
 
 
 async def _call(host: Host, function: Callable[[], Awaitable[T]]) -> T:

@@ -6,7 +6,7 @@ that a stop behind it reaches. What is kept open ends newest first.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
@@ -21,9 +21,11 @@ from nodes.embed.outcome import Outcome
 class Host:
     """Made and run in the trio thread; its public methods are for the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: Callable[[], Awaitable[object]]) -> None:
+        """``end`` lets the loop end, once all has ended that runs here."""
         self.ended: Final[Outcome[None]] = Outcome()
         """Set when all has ended, after :meth:`close`."""
+        self._end = end
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
         self._running: dict[Job[Any], None] = {}
@@ -87,8 +89,9 @@ class Host:
                 await self._closing.wait()
                 await self._wind_up()
         finally:
-            self.ended.succeed(None)
             self._nursery = None  # it goes here: a Ctrl-C while the main thread tidies it away would be lost
+            await self._end()  # the others need not ask for it: a Ctrl-C while they do would leave the loop running
+            self.ended.succeed(None)
 
     async def _wind_up(self) -> None:
         """End what runs: what others wait for at once, then what is kept, newest first."""
@@ -144,7 +147,7 @@ class TrioThread:
     def __init__(self) -> None:
         self._manager: AbstractContextManager[BlockingPortal] = start_blocking_portal("trio")
         portal = self._manager.__enter__()
-        self.host: Final = portal.call(Host)
+        self.host: Final = portal.call(Host, portal.stop)
         """Runs jobs there."""
         portal.start_task(self.host.run)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 def interrupts_wait(first: Callable[[], object] | None = None) -> Generator[None]:
     """Let the first Ctrl-C call ``first``, and raise KeyboardInterrupt at the end of the block; the next does at once.
 
+    Without ``first`` all of them wait: the block takes milliseconds, and would stand still if it were left half way.
     Nothing changes in other threads, nor where somebody else handles the signal (asyncio does).
     """
     is_main = threading.current_thread() is threading.main_thread()
@@ -19,7 +20,7 @@ def interrupts_wait(first: Callable[[], object] | None = None) -> Generator[None
     came: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        if came:
+        if came and first is not None:
             raise KeyboardInterrupt
         came.append(number)
         if first is not None:

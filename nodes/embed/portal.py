@@ -217,7 +217,10 @@ class Each(Iterator[T]):
         self._host.stop(self._walk, closed_error())
 
     def __del__(self) -> None:
-        self.close()
+        """Give up a loop that was left. A Ctrl-C in here is lost, so what has ended, or never began, passes quickly."""
+        walk: Walk[T] | None = getattr(self, "_walk", None)
+        if walk is not None and not walk.outcome.is_set:
+            self.close()
 
 
 def _timeout_s() -> float:

@@ -1,5 +1,6 @@
 """The portal for synchronous code: values, errors, contexts, iterations, the background, the end."""
 
+import signal
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,9 @@ import trio
 import trio.testing
 
 from nodes import Drone, Endpoint
-from nodes.embed import Portal, PortalTask, open_portal
+from nodes.embed import BridgeEach, Each, Portal, PortalTask, open_portal
+from nodes.embed.host import TrioThread
+from nodes.embed.interrupts import interrupts_wait
 from nodes.testing import MemoryNetwork
 from protocols.errors import NotPairedError, UsageError
 from protocols.pairing import LinkingCode
@@ -344,3 +347,39 @@ def test_no_thread_is_left() -> None:
         portal.start(trio.sleep_forever)
         portal.enter(Log().manager()).__enter__()
     assert threading.enumerate() == before
+
+
+# --- halves ---------------------------------------------------------------------------------------
+
+
+def test_the_loop_ends_by_itself_when_all_has_ended() -> None:
+    """Whoever is interrupted while it is asked to end would leave it running, and wait for ever at the next attempt."""
+    before = threading.active_count()
+    thread = TrioThread()
+    thread.host.close()
+    for _ in range(1_000):
+        if threading.active_count() == before:
+            break
+        threading.Event().wait(0.01)
+    assert threading.active_count() == before
+    thread.join()
+
+
+def test_a_block_that_must_not_be_left_half_way_is_not() -> None:
+    done: list[int] = []
+
+    def interrupted() -> None:
+        with interrupts_wait():
+            for number in range(3):
+                signal.raise_signal(signal.SIGINT)
+                done.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == [0, 1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_iteration_that_was_interrupted_while_it_was_made_goes_quietly() -> None:
+    Each[int].__new__(Each).__del__()
+    BridgeEach[int].__new__(BridgeEach).__del__()
