@@ -9,7 +9,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS ?= 2
+# One more than a small machine has cores: much of what the tests do is waiting.
+JOBS ?= 3
 ARGS ?=
 # Without its cache of compiled modules every process that a test starts compiles the project anew, and pytest its tests.
 unexport PYTHONDONTWRITEBYTECODE

@@ -66,7 +66,7 @@ processes of its own. Their lines are reached by the others."""
 
 def _is_bare(item: pytest.Item) -> bool:
     path = item.path.relative_to(_TESTS)
-    return any(path.is_relative_to(each) for each in BARE)
+    return item.get_closest_marker("bare") is not None or any(path.is_relative_to(each) for each in BARE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,6 +63,7 @@ def check_hand_overs(entries: Sequence[Any]) -> None:
     assert 0 < entries[0]["at_s"] < entries[1]["at_s"]
 
 
+@pytest.mark.bare
 @pytest.mark.parametrize(("suite", "carrier"), SUITES_AND_CARRIERS)
 async def test_each_suite_over_each_carrier(suite: str, carrier: CarrierName) -> None:
     report, notes = await chain(DemoOptions(suite=suite, carrier=carrier, speed="max", seconds=0.2))

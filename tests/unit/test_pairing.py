@@ -108,6 +108,7 @@ def test_pr_2_text_by_hand() -> None:
     assert text.replace("-", "") == spelled
 
 
+@pytest.mark.bare
 @given(CODES, st.data())
 def test_pr_3_a_reader_is_generous_with_form_and_strict_with_content(code: LinkingCode, data: st.DataObject) -> None:
     """PR-3: case, spaces, dashes, O for 0, I and L for 1; a wrong character is noticed, but for 1 in 4,096."""

@@ -373,6 +373,7 @@ def test_ch_55_the_window_follows_the_reader() -> None:
     assert frames(receiver) == [bulk_ack(5, 63, BULK_WINDOW_BYTES, BULK_WINDOW_BYTES + 16 * 65_536)]
 
 
+@pytest.mark.bare
 def test_ch_4_tiny_chunks_do_not_cost_an_object_each() -> None:
     receiver = make()
     give(receiver, offer(5, 100_000, hashlib.sha256(bytes(100_000)).digest()))

@@ -231,6 +231,7 @@ def test_a_run_out_of_order_is_not_looked_at_whole() -> None:
     assert len(events(receiver)) == 64
 
 
+@pytest.mark.bare
 def test_ch_4_tiny_fragments_do_not_cost_a_view_each() -> None:
     """All that a peer can leave unfinished on a channel: 32,760 fragments of a byte."""
     receiver = make()

@@ -90,6 +90,7 @@ def test_ch_14_control_that_waited_too_long_is_not_handed_out() -> None:
 # --- reading ------------------------------------------------------------------------------------
 
 
+@pytest.mark.bare
 @virtual
 async def test_who_reads_nothing_still_gets_answers_and_objects() -> None:
     async with linked("tcp", network=memory()) as scene, trio.open_nursery() as nursery:
@@ -176,6 +177,7 @@ async def test_what_arrived_before_the_end_can_be_read_after_it() -> None:
         assert "(down)" in repr(scene.up)
 
 
+@pytest.mark.bare
 @virtual
 async def test_many_commands_slow_their_sender_and_none_is_lost() -> None:
     async with linked(network=memory()) as scene, trio.open_nursery() as nursery:

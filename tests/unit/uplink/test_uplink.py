@@ -263,6 +263,7 @@ async def test_connections_that_bring_a_log_on_are_short_and_soon_followed_by_th
     assert trio.current_time() - began < lives  # each wait is one of the first
 
 
+@pytest.mark.bare
 @virtual
 async def test_a_cloud_that_never_answers_is_asked_less_and_less() -> None:
     scene = Scene(limits=replace(LIMITS, retry=BackoffLimits(1.0, 64.0)))
