@@ -25,7 +25,7 @@ from tests.conftest import examples
 from tests.tools.formats import hostile_bytes, values
 
 PAGE = Path(__file__).parents[2] / "specs" / "4-airlink.md"
-BEHAVIOUR = {"AL-5", "AL-6", "AL-10", "AL-11", "AL-12"}
+BEHAVIOUR = {"AL-5", "AL-6", "AL-10", "AL-11", "AL-12", "AL-30", "AL-31", "AL-32", "AL-33", "AL-34"}
 """Rules of nodes and channels; they are tested where they live."""
 MAPS = {MessageId.CHANGE_SETTINGS, MessageId.LOG_OFFER, MessageId.SETTINGS}
 
