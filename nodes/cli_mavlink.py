@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from nodes.mavlink.endpoint import MavlinkEndpoint
+    from nodes.config.mavlink import MavlinkEndpoint
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -19,7 +19,7 @@ class MavlinkPort(click.ParamType["MavlinkEndpoint", "str | MavlinkEndpoint"]):
     def convert(
         self, value: "str | MavlinkEndpoint", param: click.Parameter | None, ctx: click.Context | None
     ) -> "MavlinkEndpoint":
-        from nodes.mavlink.endpoint import parse_mavlink_endpoint
+        from nodes.config.mavlink import parse_mavlink_endpoint
         from protocols.errors import ConfigError
 
         if not isinstance(value, str):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nodes.config.endpoint import Endpoint
-    from nodes.mavlink.endpoint import MavlinkEndpoint
+    from nodes.config.mavlink import MavlinkEndpoint
     from nodes.stations.notes import Note
     from nodes.working import Errands
     from protocols.pairing import LinkingCode

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nodes.config import Config
     from nodes.config.endpoint import Endpoint
-    from nodes.mavlink.endpoint import MavlinkEndpoint
+    from nodes.config.mavlink import MavlinkEndpoint
     from nodes.stations.notes import Say
     from nodes.working import Errands
     from protocols.pairing import LinkingCode

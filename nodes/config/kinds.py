@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 from nodes.config.endpoint import Endpoint, parse_endpoint
-from nodes.mavlink.endpoint import parse_mavlink_endpoint
+from nodes.config.mavlink import parse_mavlink_endpoint
 from protocols.crypto.fingerprint import parse_key_id
 from protocols.errors import ConfigError, KeyFormatError
 from specs.registry import KEY_ID_BYTES

@@ -18,7 +18,7 @@ from nodes.config.kinds import (
     Text,
     YesNo,
 )
-from nodes.mavlink.endpoint import MavlinkEndpoint
+from nodes.config.mavlink import MavlinkEndpoint
 from protocols.crypto.suites import DEFAULT_SUITE, SUITES, Suite
 from protocols.link.config import LinkConfig
 from specs.registry import (

@@ -9,8 +9,8 @@ from typing import Final
 
 import trio
 
+from nodes.config.mavlink import MavlinkEndpoint
 from nodes.config.tables import MavlinkTable
-from nodes.mavlink.endpoint import MavlinkEndpoint
 from nodes.mavlink.opening import open_ports
 from nodes.mavlink.port import MavlinkPort
 from nodes.service import Service

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from nodes.config.mavlink import MavlinkEndpoint, PortKind
 from nodes.flight.mavlink import frame_checks
-from nodes.mavlink.endpoint import MavlinkEndpoint, PortKind
 from nodes.mavlink.port import MavlinkPort
 from nodes.mavlink.serialport import SerialPort
 from nodes.mavlink.tcp import TcpIn, TcpOut

@@ -9,7 +9,7 @@ import trio
 
 from nodes.carriers.sockets import socket_error
 from nodes.config.endpoint import Endpoint
-from nodes.mavlink.endpoint import MavlinkEndpoint
+from nodes.config.mavlink import MavlinkEndpoint
 from nodes.mavlink.queue import PortCounters
 from protocols.errors import ConfigError
 from protocols.mavlink import FrameChecks, FrameSplitter

@@ -10,7 +10,7 @@ from typing import Final
 import serial
 import trio
 
-from nodes.mavlink.endpoint import MavlinkEndpoint
+from nodes.config.mavlink import MavlinkEndpoint
 from nodes.mavlink.port import RECEIVE_BYTES, MavlinkPort, Take
 from nodes.mavlink.wire import Wire
 from nodes.uplink.backoff import Backoff, BackoffLimits

@@ -11,7 +11,7 @@ import trio
 
 from nodes.carriers.sockets import resolve, socket_error
 from nodes.config.endpoint import Endpoint
-from nodes.mavlink.endpoint import MavlinkEndpoint
+from nodes.config.mavlink import MavlinkEndpoint
 from nodes.mavlink.port import MAX_PEERS, RECEIVE_BYTES, MavlinkPort, Take
 from nodes.mavlink.wire import Wire
 from nodes.uplink.backoff import Backoff, BackoffLimits

@@ -11,7 +11,7 @@ import trio
 
 from nodes.carriers.sockets import SockAddr, resolve, socket_error
 from nodes.config.endpoint import Endpoint
-from nodes.mavlink.endpoint import MavlinkEndpoint
+from nodes.config.mavlink import MavlinkEndpoint
 from nodes.mavlink.port import MAX_PEERS, RECEIVE_BYTES, MavlinkPort, Take
 from nodes.mavlink.queue import FrameQueue
 from protocols.mavlink import FrameChecks, FrameSplitter

@@ -20,7 +20,8 @@ from protocols.sealing import CloudKey, LogSealer, SigningKeys
 
 _FLIGHT_ID_BYTES: Final = 16
 _MAX_WAITING: Final = 8
-"""Flights that wait for a key, or for room; for one more the oldest is lost."""
+"""Flights that wait for a key, or for room; for one more the shortest is lost: an autopilot's port that says *armed* and
+*disarmed* in turn must not push a real flight out."""
 _AGAIN_S: Final = 30.0
 """Until a flight that could not be stored is sealed again."""
 
@@ -62,7 +63,7 @@ class Recorder:
     def add(self, flight: RecordedFlight) -> None:
         """Take a flight; it is sealed as soon as there is a key."""
         if len(self._waiting) == _MAX_WAITING:
-            self._waiting.popleft()
+            self._waiting.remove(min(self._waiting, key=lambda each: len(each.frames)))
             self._tell("a flight is lost: too many wait to be sealed, for want of a cloud's key or of room for logs")
         self._waiting.append(flight)
         self.look()

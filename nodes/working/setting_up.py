@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from nodes.config import Config
-from nodes.mavlink.endpoint import MavlinkEndpoint
+from nodes.config.mavlink import MavlinkEndpoint
 from nodes.mobile import Mobile
 from nodes.stations.notes import Line, Say
 from nodes.stations.openings import open_state

@@ -16,8 +16,8 @@ import pytest
 import trio
 import trio.testing
 
+from nodes.config.mavlink import MavlinkEndpoint, parse_mavlink_endpoint
 from nodes.mavlink import tcp, udp
-from nodes.mavlink.endpoint import MavlinkEndpoint, parse_mavlink_endpoint
 from nodes.mavlink.opening import open_ports
 from nodes.mavlink.port import MAX_PEERS, RECEIVE_BYTES, MavlinkPort
 from nodes.mavlink.queue import MAX_QUEUE_BYTES

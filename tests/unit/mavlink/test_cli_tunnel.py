@@ -12,8 +12,8 @@ import trio
 from nodes import RemoteController, working
 from nodes.cli import main
 from nodes.config import Config, parse
+from nodes.config.mavlink import parse_mavlink_endpoint
 from nodes.logs import take_down
-from nodes.mavlink.endpoint import parse_mavlink_endpoint
 from nodes.stations.notes import Line, Note
 from nodes.stores.statedir import StateDir
 from nodes.working import Errands, setting_up

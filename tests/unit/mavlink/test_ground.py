@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import trio
 
+from nodes.config.mavlink import parse_mavlink_endpoint
 from nodes.config.tables import MavlinkTable
-from nodes.mavlink.endpoint import parse_mavlink_endpoint
 from nodes.mavlink.ground import AGAIN_S, FRESH_S, PATIENCE_S, GroundPorts, fly, fly_with_ground
 from nodes.stations.hands import Hands
 from protocols.airlink import AIRLINK

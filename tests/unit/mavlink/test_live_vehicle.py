@@ -9,9 +9,9 @@ import trio
 import trio.testing
 
 from nodes.config.endpoint import Endpoint
+from nodes.config.mavlink import MavlinkEndpoint, PortKind
 from nodes.flight import FlightFrame
 from nodes.flight.mavlink import frame_checks
-from nodes.mavlink.endpoint import MavlinkEndpoint, PortKind
 from nodes.mavlink.port import MavlinkPort, Take
 from nodes.stations import live
 from nodes.stations.camera import CameraStand
