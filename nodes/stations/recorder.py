@@ -20,8 +20,8 @@ from protocols.sealing import CloudKey, LogSealer, SigningKeys
 
 _FLIGHT_ID_BYTES: Final = 16
 _MAX_WAITING: Final = 8
-"""Flights that wait for a key, or for room; for one more the shortest is lost: an autopilot's port that says *armed* and
-*disarmed* in turn must not push a real flight out."""
+"""Flights that wait for a key, or for room; for one more the shortest is lost: who reaches an autopilot's port could say
+*armed* and *disarmed* in turn, and push a real flight out."""
 _AGAIN_S: Final = 30.0
 """Until a flight that could not be stored is sealed again."""
 
