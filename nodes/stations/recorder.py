@@ -20,7 +20,7 @@ from protocols.sealing import CloudKey, LogSealer, SigningKeys
 
 _FLIGHT_ID_BYTES: Final = 16
 _MAX_WAITING: Final = 8
-"""Flights that wait for a key, or for room; for one more the shortest is lost: who reaches an autopilot's port could say
+"""Flights that wait for a key, or for room; for one more the shortest is lost: who reaches an autopilot's port may say
 *armed* and *disarmed* in turn, and push a real flight out."""
 _AGAIN_S: Final = 30.0
 """Until a flight that could not be stored is sealed again."""
