@@ -79,9 +79,9 @@ class KeyExhaustedError(LocalError):
 
 
 class CodeFormatError(LocalError):
-    """A typed linking code has a typing mistake: wrong length, alphabet or checksum."""
+    """A typed linking code or token has a typing mistake: wrong length, alphabet or checksum."""
 
-    advice = "Type the code again: it was checked here, nothing was sent, and no try was used up."
+    advice = "Type it again: it was checked here, nothing was sent, and no try was used up."
 
 
 class CounterLostError(LocalError):

@@ -14,10 +14,11 @@ from nodes.config.endpoint import Endpoint
 from nodes.https import HttpsClient
 from nodes.pki.credentials import first_contact_context
 from nodes.uplink.client import Requester, ask_again
-from nodes.uplink.errors import CloudDeniedError, status_error
+from nodes.uplink.errors import status_error
 from protocols.cloud_api import ROUTE_OF, RouteId
 from protocols.cloudlink import decode_untrusted, encode
 from protocols.enrolment import EnrolmentToken
+from protocols.pki.errors import TokenRefusedError
 from specs.cloudlink import Enrolment, IssuedCertificate
 
 Connect = Callable[[Endpoint, ssl.SSLContext, str | None], AbstractAsyncContextManager[Requester]]
@@ -61,7 +62,7 @@ async def enrol(
 
     ``new_key`` after a revocation: the old key is not taken again. CodeFormatError for a typing mistake, before
     anything is sent; CertificateRefusedError, ClockError, TlsError if this is not the cloud of the token or the clock
-    is wrong; CloudDeniedError if the token was used, has expired or is not the cloud's; the client's errors.
+    is wrong; TokenRefusedError if the token was used, has expired or is not the cloud's; the client's errors.
     """
     token = EnrolmentToken.parse(token_text)
     row = ROUTE_OF[RouteId.AUTHORITY]
@@ -76,7 +77,7 @@ async def enrol(
     async with connect(endpoint, context, server_hostname) as client:
         answer = await ask_again(client, row.method, row.path, body)  # the same token and key give the same again
     if answer.status == _REFUSED:
-        raise CloudDeniedError("the cloud refuses the token: it was used, has expired, or is not this cloud's")
+        raise TokenRefusedError("the cloud refuses the token: it was used, has expired, or is not this cloud's")
     if answer.status != 200:
         raise status_error(answer.status, RouteId.ENROL.value)
     issued = decode_untrusted(IssuedCertificate, answer.body)

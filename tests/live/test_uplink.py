@@ -10,11 +10,11 @@ from nodes.config.endpoint import Endpoint
 from nodes.https import TlsError
 from nodes.ports import LogState
 from nodes.uplink.enrolling import enrol
-from nodes.uplink.errors import CloudDeniedError
 from nodes.uplink.states import UplinkState
 from protocols.errors import CodeFormatError, ConfigError
 from protocols.events import RelayDatagram, RelayMessage
 from protocols.pki import CertificateRefusedError
+from protocols.pki.errors import TokenRefusedError
 from specs.cloudlink import UploadPhase
 from tests.live.clouds import FLIGHT, FRAMES_SHA256, CloudPlace, DevicePlace, add_log
 from tests.live.kit import DEADLINE_S, one_line, until
@@ -211,7 +211,7 @@ async def test_a_token_is_good_once(cloud: CloudPlace, device: DevicePlace, tmp_
             (tmp_path / "other").mkdir(mode=0o700)
             other = DevicePlace(tmp_path / "other", cloud)
             async with other.credentials() as credentials:
-                with pytest.raises(CloudDeniedError) as caught:
+                with pytest.raises(TokenRefusedError) as caught:
                     await enrol(cloud.enrolment, token, credentials)
                 assert token not in one_line(caught.value)
                 assert not credentials.is_enrolled
