@@ -15,7 +15,7 @@ _SUMMARY: Final = re.compile(r"(\d+) passed, (\d+) failed, (\d+) unsupported")
 
 
 @click.command(epilog="Example: aerolink vectors specs/vectors/*.json")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False), metavar="FILE...")
 @common_options
 def vectors(files: tuple[Path, ...], as_json: bool) -> int:
     """Run Noise test vectors through this suite.
@@ -42,7 +42,7 @@ def config() -> None:
 
 
 @config.command(epilog="Example: aerolink config check drone.toml")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @common_options
 def check(file: Path, as_json: bool) -> int:
     """Show every problem of a configuration file, each with its line; exit code 1 if there is one."""

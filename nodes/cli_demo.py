@@ -11,7 +11,11 @@ from nodes.cli_options import FiniteRange, SuiteName, common_options, log_level
 
 
 @click.command(epilog="Example: aerolink demo --replay flight.tlog --speed max --json")
-@click.option("--replay", type=click.Path(path_type=Path), help="Telemetry log (.tlog) to play instead of the model.")
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, readable=False),
+    help="Telemetry log (.tlog) to play instead of the model.",
+)
 @click.option(
     "--suite",
     type=SuiteName(),

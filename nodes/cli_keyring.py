@@ -23,7 +23,7 @@ def keys() -> None:
 def _state_dir(command: _Command) -> _Command:
     option = click.option(
         "--state-dir",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         default=Path("state"),
         show_default=True,
         help="The node's folder.",

@@ -19,14 +19,14 @@ def which_nodes(command: _Command) -> _Command:
         "--config",
         "configs",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         help="Configuration of a node to look at. Repeat it as you like.",
     )
     by_folder = click.option(
         "--state-dir",
         "folders",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         help="State folder of a node to look at. Repeat it as you like; by default `state`.",
     )
     return by_config(by_folder(command))

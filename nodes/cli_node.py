@@ -28,7 +28,11 @@ ROLES = ("drone", "rc", "mobile", "cloud")
 @click.command(epilog="Example: aerolink node drone --config drone.toml --pair rc")
 @click.argument("role", type=click.Choice(ROLES, case_sensitive=False))
 @click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Configuration of this node."
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    help="Configuration of this node.",
 )
 @click.option(
     "--pair",

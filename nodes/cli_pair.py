@@ -17,7 +17,11 @@ _ATTEMPTS = 3
 
 @click.command(epilog="Example: aerolink pair --config drone.toml (there), then: aerolink pair --config rc.toml (here)")
 @click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Configuration of this node."
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    help="Configuration of this node.",
 )
 @click.option("--name", default="", help="What to call the other device in `aerolink keys list`.")
 @click.option(

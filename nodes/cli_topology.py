@@ -56,7 +56,7 @@ def show(name: str, as_toml: bool, as_json: bool) -> None:  # click's way
 
 
 @topology.command(epilog="Example: aerolink topology check my.toml")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @common_options
 def check(file: Path, as_json: bool) -> int:
     """Show every problem of a topology FILE at once, each with its line; exit code 1 if there is one."""

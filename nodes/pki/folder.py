@@ -70,7 +70,11 @@ class AuthorityFolder:
     @classmethod
     def open_beside(cls, path: Path, now: float, *, create: bool = False) -> Self:
         """Open the folder for an operator, whether a cloud runs or not; ``create`` makes a missing authority."""
-        if not (path / RECORDS_NAME).exists():
+        try:
+            is_there = (path / RECORDS_NAME).exists()
+        except OSError:  # another user's: opening the folder says so
+            is_there = True
+        if not is_there:
             if not create:
                 command = f"aerolink cloud token --state-dir {shlex.quote(str(path.parent))}"
                 raise ConfigError(f"there is no authority in {path.parent}: `{command}` makes it")

@@ -1,5 +1,6 @@
 """The command as a person or a program meets it: help, mistakes, exit codes."""
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -235,3 +236,41 @@ def test_log_levels_are_taken_before_and_after_the_command(
     folder = ("--state-dir", str(tmp_path / "state"))
     assert Ran(capsys, "--log-level", level, "keys", "generate", *folder).code == 0
     assert Ran(capsys, "keys", "show", *folder, "--log-level", level.upper()).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("keys", "list", "--state-dir"), 3),
+        (("cloud", "devices", "--state-dir"), 3),
+        (("status", "--state-dir"), 3),
+        (("node", "drone", "--config"), 3),
+        (("pair", "--config"), 3),
+        (("config", "check"), 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_belongs_to_another_user(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+) -> None:
+    """It is the machine's matter, not one of usage; root may read everything, so the system is played here."""
+
+    def refuse(*_: object, **__: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "mine").mkdir()
+    file = tmp_path / "mine" if "dir" in arguments[-1] else tmp_path / "node.toml"
+    (tmp_path / "node.toml").write_text('[node]\nrole = "drone"\n')
+    with monkeypatch.context() as patched:
+        patched.setattr("os.access", lambda *_, **__: False)
+        for name in ("os.open", "os.stat", "pathlib.Path.exists", "pathlib.Path.read_bytes", "pathlib.Path.open"):
+            patched.setattr(name, refuse)
+        ran = main([*arguments, str(file)])
+    said = capsys.readouterr()
+    assert ran == code
+    assert "internal" not in said.err
+    assert len((said.out + said.err).splitlines()) == 1
