@@ -262,11 +262,14 @@ def test_what_belongs_to_another_user(
     def refuse(*_: object, **__: object) -> object:
         raise PermissionError(errno.EACCES, "Permission denied")
 
+    def deny(*_: object, **__: object) -> bool:
+        return False
+
     (tmp_path / "mine").mkdir()
     file = tmp_path / "mine" if "dir" in arguments[-1] else tmp_path / "node.toml"
     (tmp_path / "node.toml").write_text('[node]\nrole = "drone"\n')
     with monkeypatch.context() as patched:
-        patched.setattr("os.access", lambda *_, **__: False)
+        patched.setattr("os.access", deny)
         for name in ("os.open", "os.stat", "pathlib.Path.exists", "pathlib.Path.read_bytes", "pathlib.Path.open"):
             patched.setattr(name, refuse)
         ran = main([*arguments, str(file)])
