@@ -248,7 +248,7 @@ def test_log_levels_are_taken_before_and_after_the_command(
         (("pair", "--config"), 3),
         (("config", "check"), 1),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    ids=lambda value: "" if isinstance(value, int) else "-".join(map(str, value)),
 )
 def test_what_belongs_to_another_user(
     capsys: pytest.CaptureFixture[str],
