@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
@@ -64,9 +65,14 @@ BARE: Final = (
 processes of its own. Their lines are reached by the others."""
 
 
+@cache
+def _is_bare_file(file: Path) -> bool:
+    path = file.relative_to(_TESTS)
+    return any(path.is_relative_to(each) for each in BARE)
+
+
 def _is_bare(item: pytest.Item) -> bool:
-    path = item.path.relative_to(_TESTS)
-    return item.get_closest_marker("bare") is not None or any(path.is_relative_to(each) for each in BARE)
+    return _is_bare_file(item.path) or item.get_closest_marker("bare") is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -38,9 +38,6 @@ DEADLINE_S: Final = 90.0
 DEAD_AFTER_S: Final = 2.5
 LIMITS: Final = f"[limits]\nkeepalive_s = 0.4\ndead_after_s = {DEAD_AFTER_S}\n"
 """A node that is killed says no goodbye: over UDP its neighbour notices after so much silence (10 s by default)."""
-_RANDOM: Final = random.Random(4)
-_PIECES: Final = [bytes((0xFE, 200)) + _RANDOM.randbytes(206) for _ in range(1_000)]
-FRAMES: Final = [FlightFrame(number / 100, _PIECES[number % 1_000]) for number in range(100_000)]
 OVER: Final = 2.0
 RANKS: Final = [state.value for state in (LogState.RECEIVED, LogState.HANDED_OVER, LogState.ACKNOWLEDGED)]
 HOPS: Final = ("drone", "rc", "mobile")
@@ -70,6 +67,14 @@ OFTEN: Final[dict[str, tuple[Kill, ...]]] = {
     "mobile": (("mobile", "mobile", 0.5), *[("mobile", "cloud", fraction) for fraction in (0.2, 0.4, 0.7, 1.0)]),
     "cloud": tuple(("cloud", "cloud", fraction) for fraction in (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)),
 }
+
+
+@cache
+def frames() -> list[FlightFrame]:
+    """A flight that takes its time to be sent."""
+    dice = random.Random(4)
+    pieces = [bytes((0xFE, 200)) + dice.randbytes(206) for _ in range(1_000)]
+    return [FlightFrame(number / 100, pieces[number % 1_000]) for number in range(100_000)]
 
 
 # --- what the folders say -----------------------------------------------------------------------
@@ -237,14 +242,14 @@ async def stored_once(chain: Chain, ledger: Ledger) -> None:
         usage = await records.usage(device.device)
     finally:
         await records.aclose()
-    expected = FlightDigest.of(FRAMES)
+    expected = FlightDigest.of(frames())
     assert (flight.drone, flight.flight) == (chain.drone_id, chain.flight_id)
     assert (flight.messages, flight.sha256.hex()) == (expected.messages, expected.sha256)
     assert (upload.phase, upload.offset, upload.sha256) == (UploadPhase.STORED, size(chain), chain.sealed_sha256)
     blobs = await FileBlobs.open(chain["cloud"].state / BLOBS)
     assert set(await blobs.names()) == {flight.blob, upload.upload}
     with blobs.reader(flight.blob) as read:
-        assert read(0, flight.size_bytes + 1) == encode_flight(FRAMES)
+        assert read(0, flight.size_bytes + 1) == encode_flight(frames())
     assert (await entry_at(chain, "drone")).state is LogState.ACKNOWLEDGED
     assert (await entry_at(chain, "mobile")).state is LogState.ACKNOWLEDGED
     assert (await entry_at(chain, "rc")).state is LogState.HANDED_OVER
@@ -285,7 +290,7 @@ async def test_nothing_acknowledged_is_lost_when_one_is_killed_often(tmp_path: P
 
 
 async def go_through(folder: Path, kills: tuple[Kill, ...]) -> None:
-    chain = await provision(folder, FRAMES, LIMITS)
+    chain = await provision(folder, frames(), LIMITS)
     ledger = Ledger(chain)
     in_time = 0
     with trio.fail_after(DEADLINE_S):

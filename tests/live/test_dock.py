@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from protocols.pairing import LinkingCode
 from specs.registry import Role
 from tests.live.kit import DEADLINE_S, state_with_key, until
 
-FRAMES = [frame for frame in ModelFlight().frames() if frame.time_s < 0.3]
+FRAMES = list(takewhile(lambda frame: frame.time_s < 0.3, ModelFlight().frames()))
 ROLES = {"north": "drone", "south": "drone", "dock": "rc", "cloud": "cloud"}
 
 
