@@ -76,7 +76,7 @@ def node(
     from protocols.errors import UsageError
 
     config = with_metrics(with_ports(load(config_file), mavlink), metrics)
-    log_level()
+    log_level(config.node.log_level)
     if config.node.role.name.lower() != role:
         raise UsageError(f"{config_file} is the configuration of a {config.node.role.name.lower()}, not of a {role}")
     if enrol and not config.has_cloud:
@@ -155,7 +155,12 @@ def _show_json(peer: "Role", code: "LinkingCode", own: bytes) -> None:
 
 def say_to(*, as_json: bool) -> "Callable[[Note], None]":
     """Return what says notes on stdout, as a node does."""
-    return _say_json if as_json else _lines()
+    from nodes import logs
+
+    if as_json:
+        return _say_json
+    logs.alarms_are_said()
+    return _lines()
 
 
 def _lines() -> "Callable[[Note], None]":

@@ -41,7 +41,7 @@ def pair(config_file: Path, name: str, minutes: float, as_json: bool) -> int:  #
     from specs.registry import Role
 
     config = load(config_file)
-    log_level()
+    log_level(config.node.log_level)
     check_name(name)
     screen = PairingScreen(sys.stdout, as_json=as_json)
     if config.node.role is Role.DRONE:

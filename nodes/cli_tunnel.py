@@ -62,7 +62,7 @@ def tunnel(
     from specs.registry import Role
 
     config = with_metrics(with_ports(load(config_file), mavlink), metrics)
-    log_level()
+    log_level(config.node.log_level)
     roles = (Role.DRONE,) if end == "drone" else (Role.RC, Role.MOBILE)
     own = config.node.role
     if own not in roles:

@@ -123,6 +123,16 @@ def set_up(
     return handler
 
 
+def alarms_are_said() -> None:
+    """Leave alarms out of what :func:`set_up` writes: the program tells each of them, with more, to the same reader."""
+    for handler in logging.getLogger(PACKAGES[0]).handlers:
+        handler.addFilter(_is_no_alarm)
+
+
+def _is_no_alarm(record: logging.LogRecord) -> bool:
+    return not getattr(record, "alarm", False)
+
+
 def take_down() -> None:
     """Undo :func:`set_up`."""
     for name in PACKAGES:

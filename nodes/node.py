@@ -276,7 +276,7 @@ class Node(Service):
         if self.alarm_counts[alarm.kind] <= _MAX_ALARMS_OF_A_KIND or alarm.kind not in _BY_STRANGERS:
             self.alarms.append(alarm)
             self.alarms_raised += 1
-        _log.warning("alarm: %s", alarm.kind.value, extra={"hostile": True})
+        _log.warning("alarm: %s", alarm.kind.value, extra={"hostile": True, "alarm": True})
 
 
 def _outcome(job: Job) -> AerolinkError | None:

@@ -59,7 +59,7 @@ class NodeTable:
     """What people call the node; it stays here and is never sent."""
     state_dir: Annotated[Path, FilePath()] = Path("state")
     """Folder of keys, paired devices and counters; only its owner may read it. One node per folder."""
-    log_level: Annotated[LogLevel, _LOG_LEVELS] = "info"
+    log_level: Annotated[LogLevel, _LOG_LEVELS] = "warning"
     """Least severe messages that are logged; `--log-level` goes first."""
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,22 @@ def test_objects_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert found[0] == {"event": "code", "for": "rc", "code": CODE.text(), "key_id": KEY_ID}
     assert [each["event"] for each in found[1:]] == ["Line", *["Progress"] * 21, "Live", "Alarmed"]
     assert found[-1] == {"event": "Alarmed", "node": "rc", "kind": "KIND", "text": "text"}
+
+
+def test_the_level_of_the_log_comes_from_the_configuration_unless_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "drone.toml"
+    config.write_text('[node]\nrole = "drone"\nlog_level = "debug"\n')
+    levels: list[int] = []
+
+    async def work(*_: object) -> None:
+        levels.append(logging.getLogger("nodes").level)
+
+    monkeypatch.setattr(working, "work", work)
+    try:
+        assert main(["node", "drone", "--config", str(config)]) == 0
+        assert main(["node", "drone", "--config", str(config), "--log-level", "error"]) == 0
+    finally:
+        take_down()
+    assert levels == [logging.DEBUG, logging.ERROR]

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodes.logs import HOSTILE, MAX_KINDS, PACKAGES, LinkLogger, RateLimitFilter, set_up, take_down
+from nodes.logs import (
+    HOSTILE,
+    MAX_KINDS,
+    PACKAGES,
+    LinkLogger,
+    RateLimitFilter,
+    alarms_are_said,
+    set_up,
+    take_down,
+)
 
 
 @pytest.fixture
@@ -119,3 +128,17 @@ def test_the_handler_limits_with_the_given_clock() -> None:
     for _ in range(100):
         logging.getLogger("protocols").info("noise", extra=HOSTILE)
     assert stream.getvalue().count("noise") == 5
+
+
+def test_alarms_are_not_logged_where_they_are_said() -> None:
+    stream = io.StringIO()
+    set_up("warning", stream)
+    alarms_are_said()
+    try:
+        log = logging.getLogger("nodes.node")
+        log.warning("alarm: %s", "somebody knocks", extra={"hostile": True, "alarm": True})
+        log.warning("something else")
+    finally:
+        take_down()
+    assert "knocks" not in stream.getvalue()
+    assert "something else" in stream.getvalue()
