@@ -33,7 +33,11 @@ _EXAMPLES: Final = {"drone": "--mavlink udpin:127.0.0.1:14550", "ground": "--mav
 )
 @click.argument("end", type=click.Choice(ENDS, case_sensitive=False))
 @click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Configuration of this end."
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    help="Configuration of this end.",
 )
 @MavlinkOption
 @MetricsOption
