@@ -56,13 +56,13 @@ demo: $(VENV)/.run
 
 # What runs without coverage, which trebles the time: tests/conftest.py.
 test: $(VENV)/.dev $(VENV)/node/.done
-	$(BIN)/pytest -n $(JOBS) -q -m "not slow" --cov --cov-report=
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -q -m "not slow" --cov --cov-report=
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='protocols/guards/*,protocols/codec.py,protocols/noise/*' --fail-under=100
 
 test-slow: $(VENV)/.dev $(VENV)/node/.done
-	AEROLINK_THOROUGH=1 $(BIN)/pytest -n $(JOBS) -q -m slow tests
-	AEROLINK_THOROUGH=1 $(BIN)/pytest -n $(JOBS) -q -m "not slow" tests/property tests/unit
+	AEROLINK_THOROUGH=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -q -m slow tests
+	AEROLINK_THOROUGH=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -q -m "not slow" tests/property tests/unit
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check
