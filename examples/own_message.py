@@ -103,7 +103,7 @@ async def main() -> None:
             print(f"the {seat.role.name.lower()} sprays {message.seconds} s")
             return Sprayed(message.percent * message.seconds)
 
-        seen = trio.Event()
+        seen, answered = trio.Event(), trio.Event()
 
         def see(message: object) -> None:
             if isinstance(message, Tank):
@@ -115,10 +115,13 @@ async def main() -> None:
             print(f"without the right: {refusal.result.name if isinstance(refusal, Answer) else refusal}")
             await hands.take_free(Right.PAYLOAD)
             print(f"with it: {await hands.request(Spray(50, 10))}")
+            answered.set()
+            await hands.beat()
 
         at_drone.deck.on_own, at_rc.see, at_rc.fly = obey, see, fly
         nursery.start_soon(at_drone.run)
         nursery.start_soon(at_rc.run)
+        await answered.wait()
         await seen.wait()
         nursery.cancel_scope.cancel()
 
