@@ -46,7 +46,8 @@ _TESTS: Final = Path(__file__).parent
 BARE: Final = (
     "property",
     "network",
-    *(f"conformance/test_{name}.py" for name in ("own_vectors", "own_vectors_traffic")),
+    *(f"conformance/test_{name}.py" for name in ("http_smuggling", "noise_vectors", "own_vectors")),
+    *(f"conformance/test_own_vectors_{name}.py" for name in ("failures", "traffic")),
     *(f"live/test_{name}.py" for name in ("attacks", "capture", "chain_kill", "cloud_clients", "cloud_crowd")),
     *(f"live/test_{name}.py" for name in ("cloud_kill", "cloud_scan", "demo_two", "errands", "errors", "https_crowd")),
     *(f"live/test_{name}.py" for name in ("malicious_logs", "malicious_mobile", "malicious_rc", "node_command")),
