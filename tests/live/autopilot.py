@@ -206,12 +206,13 @@ class Autopilot:
         number, param = message.command, message.param1
         wants_version = number == _REQUEST_CAPABILITIES or (number == _REQUEST_MESSAGE and param == _VERSION_MESSAGE)
         known = wants_version or number in {_ARM, _SET_MESSAGE_INTERVAL}
+        if number == _ARM:  # first done, then acknowledged: who hears of it may look
+            self.armed = param == 1
         self.wire.send("command_ack", number, _ACCEPTED if known else _UNSUPPORTED)
         if wants_version:
             none = [0] * 8
             self.wire.send("autopilot_version", _CAPABILITIES, 4 << 24 | 255, 0, 0, 0, none, none, none, 0, 0, 42)
         if number == _ARM:
-            self.armed = param == 1
             self._heartbeat()
 
     def _tell_time(self, message: Message) -> None:
