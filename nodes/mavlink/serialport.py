@@ -4,15 +4,14 @@ import os
 import secrets
 import termios
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import serial
 import trio
 
 from nodes.config.mavlink import MavlinkEndpoint
-from nodes.mavlink.port import RECEIVE_BYTES, MavlinkPort, Take
-from nodes.mavlink.wire import Wire
+from nodes.mavlink.port import Take
+from nodes.mavlink.single import SinglePort
 from nodes.uplink.backoff import Backoff, BackoffLimits
 from protocols.errors import ConfigError
 from protocols.mavlink import FrameChecks
@@ -21,21 +20,12 @@ WAITS: Final = BackoffLimits(0.25, 4.0)
 """Between two looks whether the device is back."""
 
 
-class SerialPort(MavlinkPort):
+class SerialPort(SinglePort):
     """Keeps one device open; one that is pulled out is opened again when it is back."""
 
     def __init__(self, endpoint: MavlinkEndpoint, checks: FrameChecks, tell: Callable[[str], None]) -> None:
         super().__init__(endpoint, checks, tell)
         self._first: trio.lowlevel.FdStream | None = None
-        self._wire: Wire | None = None
-
-    @property
-    def where(self) -> MavlinkEndpoint:
-        return self.endpoint
-
-    @property
-    def peers(self) -> int:
-        return int(self._wire is not None)
 
     async def open(self) -> None:
         try:
@@ -50,7 +40,7 @@ class SerialPort(MavlinkPort):
             if stream is not None:
                 self._recovered()
                 backoff.reset()
-                await self._serve(stream, take)
+                await self._serve_wire(stream, take)
                 self._complain("the device has gone")
             await trio.sleep(backoff.next_s())
             try:
@@ -63,23 +53,6 @@ class SerialPort(MavlinkPort):
         """Open and set up the device, in another thread: some block for seconds."""
         number = await trio.to_thread.run_sync(_open_device, self.endpoint.device, self.endpoint.baud)
         return trio.lowlevel.FdStream(number)
-
-    async def _serve(self, stream: trio.lowlevel.FdStream, take: Take) -> None:
-        self._wire = Wire(stream, self.counters)
-        try:
-            await self._wire.run(partial(self._take_untrusted, self._splitter(), take=take), RECEIVE_BYTES)
-        finally:
-            self._wire = None
-
-    def send(self, frame: bytes) -> None:
-        if self._wire is None:
-            self.counters.dropped += 1
-        else:
-            self._wire.send(frame)
-
-    def drop_waiting(self) -> None:
-        if self._wire is not None:
-            self._wire.drop_waiting()
 
     def close(self) -> None:
         if self._first is not None:

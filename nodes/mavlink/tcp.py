@@ -13,6 +13,7 @@ from nodes.carriers.sockets import resolve, socket_error
 from nodes.config.endpoint import Endpoint
 from nodes.config.mavlink import MavlinkEndpoint
 from nodes.mavlink.port import MAX_PEERS, RECEIVE_BYTES, MavlinkPort, Take
+from nodes.mavlink.single import SinglePort
 from nodes.mavlink.wire import Wire
 from nodes.uplink.backoff import Backoff, BackoffLimits
 from protocols.mavlink import FrameChecks
@@ -33,20 +34,8 @@ quarter of an hour, and deliver commands of long ago when the network is back (M
 """
 
 
-class TcpOut(MavlinkPort):
+class TcpOut(SinglePort):
     """Keeps one connection."""
-
-    def __init__(self, endpoint: MavlinkEndpoint, checks: FrameChecks, tell: Callable[[str], None]) -> None:
-        super().__init__(endpoint, checks, tell)
-        self._wire: Wire | None = None
-
-    @property
-    def where(self) -> MavlinkEndpoint:
-        return self.endpoint
-
-    @property
-    def peers(self) -> int:
-        return int(self._wire is not None)
 
     async def open(self) -> None:
         """See whether the name is known; whether anybody listens there changes by the hour."""
@@ -80,21 +69,7 @@ class TcpOut(MavlinkPort):
 
     async def _serve(self, stream: trio.SocketStream, take: Take) -> None:
         _keep_alive(stream)
-        self._wire = Wire(stream, self.counters)
-        try:
-            await self._wire.run(partial(self._take_untrusted, self._splitter(), take=take), RECEIVE_BYTES)
-        finally:
-            self._wire = None
-
-    def send(self, frame: bytes) -> None:
-        if self._wire is None:
-            self.counters.dropped += 1
-        else:
-            self._wire.send(frame)
-
-    def drop_waiting(self) -> None:
-        if self._wire is not None:
-            self._wire.drop_waiting()
+        await self._serve_wire(stream, take)
 
     def close(self) -> None:
         """Nothing is open but in :meth:`run`."""
