@@ -7,6 +7,7 @@ wants it: whoever gives up waits until nothing of it runs any more.
 
 import inspect
 import math
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
@@ -26,7 +27,7 @@ class End(Enum):
     END = auto()
 
 
-class Job(Generic[T]):
+class Job(ABC, Generic[T]):
     """Base of the three. The host runs it."""
 
     kept = False
@@ -87,8 +88,9 @@ class Job(Generic[T]):
             return await self._work()
         raise TimeoutError("not done in time") if self.why is None else self.why
 
+    @abstractmethod
     async def _work(self) -> T:
-        raise NotImplementedError
+        """Do what this job is for."""
 
 
 class Call(Job[T]):
